@@ -1,0 +1,1 @@
+"""Real databases for tests; nothing here is needed at run time."""

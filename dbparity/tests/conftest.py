@@ -1,0 +1,80 @@
+"""The databases these tests run on: a SQLite file and a private PostgreSQL server, both real."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from dbparity.testing.postgres import PostgresMissing, PrivateCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+
+class Live:
+    """A connection to a real database in a transaction that nobody will keep."""
+
+    def __init__(self, runner: asyncio.Runner, connection: AsyncConnection) -> None:
+        self.runner = runner
+        self.connection = connection
+        self.dialect = connection.dialect.name
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        return self.runner.run(self.connection.run_sync(work))
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.runner.run(self.connection.exec_driver_sql(statement))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[PrivateCluster]:
+    server = PrivateCluster()
+    try:
+        server.start()
+    except PostgresMissing as missing:
+        if os.environ.get("DASHTAM_REQUIRE_POSTGRES") == "1":
+            raise
+        pytest.skip(f"NOT TESTED ON POSTGRESQL: {missing}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
+    if request.param == "sqlite":
+        yield from _connected(f"sqlite+aiosqlite:///{tmp_path}/live.db")
+    else:
+        yield from _connected(request.getfixturevalue("cluster").url())
+
+
+@pytest.fixture
+def postgres(cluster: PrivateCluster) -> Iterator[Live]:
+    yield from _connected(cluster.url())
+
+
+def _connected(url: str) -> Iterator[Live]:
+    engine = create_async_engine(url)
+    with asyncio.Runner() as runner:
+        connection = runner.run(_begun(engine))
+        try:
+            yield Live(runner, connection)
+        finally:
+            runner.run(connection.rollback())
+            runner.run(connection.close())
+            runner.run(engine.dispose())
+
+
+async def _begun(engine: AsyncEngine) -> AsyncConnection:
+    connection = await engine.connect()
+    _ = await connection.begin()
+    return connection

@@ -1,0 +1,75 @@
+"""Runs the whole suite with branch coverage, and holds the gate on what it measured.
+
+`run` measures and remembers what it measured: a fingerprint of the code and the tests. `gate` reports on that
+measurement while the fingerprint still stands and runs the suite first when it does not, so that `make test`
+followed by `make check` runs every test once.
+"""
+
+import argparse
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Not ".coverage.something": that is how coverage names the parts it combines.
+STAMP = ROOT / ".coverage-stamp"
+MEASURED = ("src", "dbparity", "tests", "benchmarks", "scripts", "env", "docs", "requirements")
+MADE = frozenset({"__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", "dist"})
+
+
+def fingerprint() -> str:
+    """Changes whenever a file changes that the tests run, read or are."""
+    found = [ROOT / "pyproject.toml", ROOT / "Makefile", *ROOT.glob("*.md")]
+    found += [path for folder in MEASURED for path in (ROOT / folder).rglob("*") if path.is_file()]
+    whole = hashlib.sha256(sys.version.encode())
+    for path in sorted(path for path in found if MADE.isdisjoint(path.parts)):
+        whole.update(f"{path.relative_to(ROOT)}\0".encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def coverage(*arguments: str) -> int:
+    """Run one command of coverage in the root of the tree, where its settings are."""
+    return subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, check=False).returncode
+
+
+def run(options: list[str]) -> int:
+    """Run pytest under coverage. Only a suite that passed is remembered."""
+    STAMP.unlink(missing_ok=True)
+    before = fingerprint()
+    coverage("erase")
+    outcome = coverage("run", "-m", "pytest", *options)
+    outcome = outcome or coverage("combine", "--quiet")
+    if outcome == 0:
+        STAMP.write_text(f"{before}\n", "ascii")
+    return outcome
+
+
+def gate(options: list[str]) -> int:
+    """Fail when fewer branches ran than pyproject.toml asks for."""
+    if not STAMP.exists() or STAMP.read_text("ascii").strip() != fingerprint():
+        print("No measurement of this code yet: running the suite.", flush=True)
+        outcome = run(options)
+        if outcome:
+            return outcome
+    outcome = coverage("report")
+    if outcome:
+        print(
+            "Too few branches are covered. What no test reached is listed above. Where PostgreSQL is not\n"
+            "installed its tests are skipped, and what only they reach counts as missing.",
+            file=sys.stderr,
+        )
+    return outcome
+
+
+def main() -> int:
+    """`run` or `gate`; what follows is handed to pytest."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=["run", "gate"])
+    arguments, options = parser.parse_known_args()
+    return run(options) if arguments.verb == "run" else gate(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

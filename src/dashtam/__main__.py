@@ -1,0 +1,5 @@
+"""`python -m dashtam` is the `dashtam` command."""
+
+from dashtam.cli import main
+
+main()

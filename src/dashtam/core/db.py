@@ -1,0 +1,143 @@
+"""The database: engines set up as production needs them, and transactions that commit before anything is said.
+
+`write()` is a transaction that commits when its block ends and rolls back when it raises; `read()` is for
+SELECTs that stand alone, each seeing what is committed at its own moment. PostgreSQL has one pool for both.
+SQLite has one writing connection, so that writers queue in order instead of polling for the lock, and a few
+for reading beside it (WAL).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+_SQLITE_READERS = 4
+_POOL_TIMEOUT_SECONDS = 5
+_BUSY_TIMEOUT_MS = 5_000
+_STATEMENT_TIMEOUT_MS = 5_000
+_LOCK_TIMEOUT_MS = 3_000
+_IDLE_TIMEOUT_MS = 15_000
+
+AfterCommit = Callable[[], None]
+
+
+class CommitUnknownError(Exception):
+    """The connection was lost during COMMIT: the writes may or may not stand, so nothing may be repeated."""
+
+
+class Database:
+    """The engines of one database and the sessions over them. Made by the application, never at import."""
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.writer, self.reader = (
+            _sqlite_engines(url) if self.is_sqlite else _postgresql_engines(url, pool_size)
+        )
+        self._write = async_sessionmaker(self.writer, class_=AsyncSession, expire_on_commit=False)
+        self._read = async_sessionmaker(self.reader, class_=AsyncSession, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction: committed at the end of the block, rolled back if the block raises."""
+        async with self._write() as session:
+            yield session
+            try:
+                await session.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise CommitUnknownError from error
+                raise
+            for callback in after_commit(session):
+                callback()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for statements that only read; each sees what is committed when it runs."""
+        async with self._read() as session:
+            yield session
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A bare connection for reading, for those who look at the schema rather than the rows."""
+        async with self.reader.connect() as connection:
+            yield connection
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+
+def after_commit(session: AsyncSession) -> list[AfterCommit]:
+    """What is to be called once this session's transaction is committed; append to it."""
+    callbacks: list[AfterCommit] = session.info.setdefault("after_commit", [])
+    return callbacks
+
+
+def insert_into(session: AsyncSession, table: type[SQLModel]) -> postgresql.Insert:
+    """An INSERT with ON CONFLICT in the session's own dialect; SQLite took PostgreSQL's form of it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return cast("postgresql.Insert", sqlite.insert(table))
+    return postgresql.insert(table)
+
+
+def _postgresql_engines(url: str, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
+    server_settings = {
+        "application_name": "dashtam",
+        "timezone": "UTC",
+        "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
+        "lock_timeout": str(_LOCK_TIMEOUT_MS),
+        "idle_in_transaction_session_timeout": str(_IDLE_TIMEOUT_MS),
+        "jit": "off",
+    }
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,  # an error names the statement, never what it was about
+        connect_args={
+            "server_settings": server_settings,
+            "timeout": _POOL_TIMEOUT_SECONDS,
+            "command_timeout": _POOL_TIMEOUT_SECONDS,  # a server that is gone keeps no promise of its own
+        },
+    )
+    return engine, engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
+    writer = _sqlite_engine(url, size=1, begin="BEGIN IMMEDIATE")
+    reader = _sqlite_engine(url, size=_SQLITE_READERS, begin="BEGIN DEFERRED")
+    return writer, reader
+
+
+def _sqlite_engine(url: str, *, size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=size, max_overflow=0, pool_timeout=_POOL_TIMEOUT_SECONDS, hide_parameters=True
+    )
+
+    def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's adapted connection
+        connection.isolation_level = None  # the driver must not begin by itself: `start` does
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "begin", start)
+    return engine

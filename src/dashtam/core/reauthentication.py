@@ -1,0 +1,36 @@
+"""Asking for the password again before an account's own affairs are changed (ASVS 7.5.1).
+
+Counted and throttled like a login, so that a stolen session cannot be used to guess.
+"""
+
+from datetime import datetime
+
+from dashtam.core import audit, limits, problems, users
+from dashtam.core.service import Service
+from dashtam.core.sessions import Current
+from dashtam.core.tables import User
+
+
+async def confirm_password(
+    service: Service, current: Current, password: str, client: audit.Client, now: datetime
+) -> User:
+    """The account of this session, if the password is its own; else raises the problem, having counted the try.
+
+    What follows must be conditional on the `credential_version` that the account has here.
+    """
+    async with service.database.read() as db:
+        user = await users.get(db, current.user_id)
+    if user is None or not user.is_active:
+        raise problems.SESSION_INVALID()
+    tries = limits.on_password(service.settings, user.email_canonical, client)
+    await service.throttle.admit(service.database, now, *tries)
+    matched = await service.passwords.verify(password, user.password_hash)
+    async with service.database.write() as db:
+        if matched is not None:
+            await service.throttle.forget(db, *tries[:2])
+            await service.throttle.give_back(db, tries[2])
+            return user
+        audit.record(
+            db, "password-refused", client, now, user_id=current.user_id, session_id=current.session_id
+        )
+    raise problems.WRONG_PASSWORD()
