@@ -113,18 +113,20 @@ def _postgresql_engines(url: str, pool_size: int) -> tuple[AsyncEngine, AsyncEng
 
 
 def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    writer = _sqlite_engine(url, size=1, begin="BEGIN IMMEDIATE")
-    reader = _sqlite_engine(url, size=_SQLITE_READERS, begin="BEGIN DEFERRED")
-    return writer, reader
+    writer = _sqlite_engine(url, pool_size=1)
+    event.listen(writer.sync_engine, "begin", _begin_immediate)
+    # A SELECT that stands alone needs no transaction around it, hence no rollback either: each is a thread's hop.
+    alone = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+    return writer, _sqlite_engine(url, pool_size=_SQLITE_READERS, **alone)
 
 
-def _sqlite_engine(url: str, *, size: int, begin: str) -> AsyncEngine:
+def _sqlite_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401  handed through
     engine = create_async_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=_POOL_TIMEOUT_SECONDS, hide_parameters=True
+        url, max_overflow=0, pool_timeout=_POOL_TIMEOUT_SECONDS, hide_parameters=True, **options
     )
 
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's adapted connection
-        connection.isolation_level = None  # the driver must not begin by itself: `start` does
+        connection.isolation_level = None  # the driver must not begin by itself: `_begin_immediate` does
         cursor = connection.cursor()
         for pragma in (
             f"busy_timeout={_BUSY_TIMEOUT_MS}",
@@ -135,9 +137,10 @@ def _sqlite_engine(url: str, *, size: int, begin: str) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
     event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "begin", start)
     return engine
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that first reads could not be given it later."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

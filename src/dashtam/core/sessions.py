@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, and_, insert, literal, update
+from sqlalchemy import ColumnElement, and_, bindparam, insert, literal, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -35,6 +35,46 @@ _TOKEN_BYTES = _ID_BYTES + _GENERATION_BYTES + _TAG_BYTES
 _TOKEN_LENGTH = len(PREFIX) + -(-_TOKEN_BYTES * 8 // 6)
 _NONCE_BYTES = 32
 _USER_AGENT_LENGTH = 255
+
+
+# Statements of every request, built once: building one anew costs more than running it.
+_NOW = bindparam("now", type_=UtcDateTime())
+_IS_CURRENT = and_(
+    col(Session.revoked_at).is_(None),
+    col(Session.expires_at) > _NOW,
+    col(Session.last_seen_at) > bindparam("seen_after", type_=UtcDateTime()),
+)
+_CURRENT_OF = (
+    sqlalchemy.select(
+        col(User.id),
+        col(Session.id),
+        col(User.email),
+        col(User.name),
+        col(User.email_verified_at),
+        col(User.is_active),
+        col(User.created_at),
+        col(User.updated_at),
+    )
+    .join(Session, col(Session.user_id) == col(User.id))
+    .where(
+        col(Session.id) == bindparam("session_id"),
+        col(User.id) == bindparam("user_id"),
+        col(User.is_active),
+        _IS_CURRENT,
+    )
+)
+_COLUMNS = Session.__table__.c  # type: ignore[attr-defined]
+_ADVANCE = (
+    update(Session.__table__)  # type: ignore[attr-defined]
+    .where(
+        col(Session.id) == bindparam("session_id"),
+        col(Session.generation) == bindparam("spent"),
+        _IS_CURRENT,
+        select(User.id).where(col(User.id) == col(Session.user_id), col(User.is_active)).exists(),
+    )
+    .values(generation=col(Session.generation) + 1, rotated_at=_NOW, last_seen_at=_NOW)
+    .returning(*_COLUMNS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +172,9 @@ async def open_session(
         "user_agent": client.user_agent[:_USER_AGENT_LENGTH] if client.user_agent else None,
         "amr": "pwd",
     }
-    columns = Session.__table__.c  # type: ignore[attr-defined]
     still_so = (
         sqlalchemy.select(
-            col(User.id), *(literal(value, columns[name].type) for name, value in fields.items())
+            col(User.id), *(literal(value, _COLUMNS[name].type) for name, value in fields.items())
         )
         .where(
             col(User.id) == user_id,
@@ -154,27 +193,9 @@ async def current(database: Database, claims: Claims, now: datetime, idle: timed
 
     Read when the request starts, from what is committed: whatever was revoked before is refused.
     """
-    statement = (
-        sqlalchemy.select(
-            col(User.id),
-            col(Session.id),
-            col(User.email),
-            col(User.name),
-            col(User.email_verified_at),
-            col(User.is_active),
-            col(User.created_at),
-            col(User.updated_at),
-        )
-        .join(Session, col(Session.user_id) == col(User.id))
-        .where(
-            col(Session.id) == claims.session_id,
-            col(User.id) == claims.user_id,
-            col(User.is_active),
-            is_current(now, idle),
-        )
-    )
+    asked = {"session_id": claims.session_id, "user_id": claims.user_id, **_times(now, idle)}
     async with database.connect() as connection:
-        row = (await connection.execute(statement)).one_or_none()
+        row = (await connection.execute(_CURRENT_OF, asked)).one_or_none()
     return None if row is None else Current(*row)
 
 
@@ -183,20 +204,9 @@ async def advance(db: AsyncSession, token: RefreshToken, now: datetime, idle: ti
 
     The caller must find the token genuine by the nonce of the row, or roll back.
     """
-    owner_active = select(User.id).where(col(User.id) == col(Session.user_id), col(User.is_active)).exists()
-    statement = (
-        update(Session)
-        .where(
-            col(Session.id) == token.session_id,
-            col(Session.generation) == token.generation,
-            is_current(now, idle),
-            owner_active,
-        )
-        .values(generation=col(Session.generation) + 1, rotated_at=now, last_seen_at=now)
-        .returning(Session)
-        .execution_options(synchronize_session=False)
-    )
-    return (await db.exec(statement)).scalar_one_or_none()
+    asked = {"session_id": token.session_id, "spent": token.generation, **_times(now, idle)}
+    row = (await (await db.connection()).execute(_ADVANCE, asked)).one_or_none()
+    return None if row is None else Session(**row._mapping)  # noqa: SLF001  its public name
 
 
 async def get(db: AsyncSession, session_id: UUID) -> Session | None:
@@ -207,8 +217,9 @@ async def get(db: AsyncSession, session_id: UUID) -> Session | None:
 
 async def live(db: AsyncSession, user_id: UUID, now: datetime, idle: timedelta) -> list[Session]:
     """The account's current sessions, newest first."""
-    statement = select(Session).where(col(Session.user_id) == user_id, is_current(now, idle))
-    return list((await db.exec(statement.order_by(col(Session.id).desc()))).all())
+    statement = select(Session).where(col(Session.user_id) == user_id, _IS_CURRENT)
+    newest_first = statement.order_by(col(Session.id).desc())
+    return list((await db.exec(newest_first, params=_times(now, idle))).all())
 
 
 async def revoke(db: AsyncSession, user_id: UUID, session_id: UUID, why: str, now: datetime) -> bool:
@@ -232,17 +243,13 @@ async def knows_source(db: AsyncSession, user_id: UUID, ip: str | None) -> bool:
 
 
 def stands(session: Session, now: datetime, idle: timedelta) -> bool:
-    """Whether this row, as it was read, is of a current session; `is_current` in Python."""
+    """Whether this row, as it was read, is of a current session; `_IS_CURRENT` in Python."""
     return session.revoked_at is None and session.expires_at > now and session.last_seen_at > now - idle
 
 
-def is_current(now: datetime, idle: timedelta) -> ColumnElement[bool]:
-    """The condition of a session that is neither revoked nor past its end nor unused for too long."""
-    return and_(
-        col(Session.revoked_at).is_(None),
-        col(Session.expires_at) > now,
-        col(Session.last_seen_at) > literal(now - idle, UtcDateTime),
-    )
+def _times(now: datetime, idle: timedelta) -> dict[str, datetime]:
+    """What `_IS_CURRENT` needs to be told."""
+    return {"now": now, "seen_after": now - idle}
 
 
 async def _revoke(db: AsyncSession, which: ColumnElement[bool], why: str, now: datetime) -> int:

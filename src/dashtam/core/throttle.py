@@ -75,8 +75,9 @@ class Throttle:
             raise retry_after(problems.TOO_MANY_REQUESTS, max(exceeded.values()))
 
     async def forget(self, db: AsyncSession, *limits: Limit) -> None:
-        """Start these counters anew: what was counted is forgiven."""
-        await db.exec(delete(ThrottleCounter).where(col(ThrottleCounter.key).in_(self._names(limits))))
+        """Start these counters anew: what was counted is forgiven. One by one, in the order of `count`."""
+        for key in self._names(limits):
+            await db.exec(delete(ThrottleCounter).where(col(ThrottleCounter.key) == key))
 
     async def give_back(self, db: AsyncSession, *limits: Limit) -> None:
         """Take one try back from these counters: it turned out not to be one."""

@@ -132,7 +132,7 @@ async def why_not_ready(service: Service) -> str | None:
     if report.obstacles:
         _log.warning("not ready: %s", report.summary())
         known = "" if service.settings.environment == "prod" else f" ({report.summary()})"
-        return f"The tables are not what this version needs{known}; run `dashtam migrate up`."
+        return f"The tables are not what this version needs{known}; `dashtam migrate up` mends it, or says what to do."
     if service.keys.loaded_at is None:
         return "The signing keys are not loaded yet; if this lasts, the log says why."
     return None

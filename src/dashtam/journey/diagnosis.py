@@ -92,7 +92,7 @@ def _trouble(found: object) -> str:
 def _cure(reason: str) -> str:
     words = reason.lower()
     if any(word in words for word in ("schema", "table", "column", "migrat", "revision")):
-        return " Run `dashtam migrate up` against this database."
+        return " Run `dashtam migrate up` against this database: it mends it, or says what to do."
     if any(word in words for word in ("database", "connect")):
         return " Check DATABASE_URL, and that the database is running."
     return ""

@@ -1,0 +1,29 @@
+"""The benchmarks by name, and how to run one of them."""
+
+from collections.abc import Callable, Sequence
+
+from benchmarks import journey, login, schema, serving, startup
+from benchmarks.databases import Place, placed
+from benchmarks.figure import Figure
+
+Benchmark = Callable[[Place, float], Sequence[Figure]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "profile": serving.profile,
+    "refresh": serving.refresh,
+    "login": login.login,
+    "startup": startup.startup,
+    "journey": journey.journey,
+    "schema": schema.schema,
+}
+
+SQLITE_ONLY = {"startup", "journey"}
+"""Measured on the embedded database alone: what they are about has nothing to do with PostgreSQL."""
+
+
+def run(name: str, database: str, seconds: float) -> Sequence[Figure]:
+    """Run one benchmark on a fresh, migrated database; nothing for one that is not measured there."""
+    if name in SQLITE_ONLY and database != "sqlite":
+        return []
+    with placed(database) as place:
+        return BENCHMARKS[name](place, seconds)
