@@ -25,6 +25,7 @@ _PLACEHOLDER = re.compile(
     r"change.?me|secret.?key|your.?secret|example|placeholder|insert.?here|default|sample", re.IGNORECASE
 )
 _DISTINCT_CHARACTERS = 10
+_RESERVED_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(invalid|test)")
 _SENDER = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,255}")
 _UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _RATE = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,5})([smhd])")
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
 
     signing_algorithm: Literal["ES256", "EdDSA", "RS256"] = Field("ES256", description="Signs access tokens.")
     key_publish_seconds: int = Field(
-        10 * MINUTE, ge=60, le=7 * DAY, description="Published before it signs, s."
+        10 * MINUTE, ge=6 * MINUTE, le=7 * DAY, description="Published before it signs, s."
     )
     token_audience: str = Field("dashtam", min_length=1, max_length=200, description="aud of access tokens.")
     access_token_seconds: int = Field(10 * MINUTE, ge=30, le=10 * MINUTE, description="Access token life, s.")
@@ -176,7 +177,9 @@ class Settings(BaseSettings):
     smoke_token: SecretStr = Field(
         SecretStr(""), description="Lets the journey read its own mail; ≥ 32 bytes."
     )
-    smoke_domain: str = Field("journey.invalid", description="Reserved domain of the journey's addresses.")
+    smoke_domain: str = Field(
+        "journey.invalid", description="Reserved domain of the journey's addresses, below .invalid or .test."
+    )
 
     _rates = field_validator(
         "rate_login_per_account",
@@ -236,6 +239,14 @@ class Settings(BaseSettings):
                 msg = "must be networks such as 10.0.0.0/8, and must not trust every address"
                 raise ValueError(msg)
         return networks
+
+    @field_validator("smoke_domain")
+    @classmethod
+    def _smoke_domain(cls, domain: str) -> str:
+        if not _RESERVED_DOMAIN.fullmatch(domain):
+            msg = "must be a name below .invalid or .test (RFC 6761), in lower case: nobody's real domain"
+            raise ValueError(msg)
+        return domain
 
     @field_validator("mail_from")
     @classmethod

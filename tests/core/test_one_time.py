@@ -30,7 +30,7 @@ async def issued(
 ) -> str:
     token, now = one_time.new_token(), service.clock.now()
     async with service.service.database.write() as db:
-        await one_time.issue(
+        one_time.issue(
             db, owner, purpose, token, target="a@b.org", expires_at=one_time.expiry(now, seconds), now=now
         )
     return token

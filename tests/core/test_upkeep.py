@@ -85,16 +85,35 @@ async def test_a_journeys_account_goes_after_an_hour_where_journeys_are_played(
     made = settings.model_copy(update={"smoke_token": type(settings.smoke_token)(token)})
     async with deployed(made, hash_cost=CHEAP) as service:
         for email in (
-            "a@journey.invalid",
-            "b@notjourney.invalid",
-            "c@sub.journey.invalid",
-            "d@JOURNEY.invalid",
+            "journey-a@journey.invalid",
+            "journey-b@notjourney.invalid",
+            "journey-c@sub.journey.invalid",
+            "journey-d@JOURNEY.invalid",
+            "somebody@journey.invalid",
         ):
             await service.register(email)
         assert (await purge(service)).get("users", 0) == 0
         service.clock.move(hours=1, seconds=1)
         assert (await purge(service)).get("users", 0) == (2 if token else 0)
-        assert await rows(service, User) == (2 if token else 4)
+        assert await rows(service, User) == (3 if token else 5)
+
+
+async def test_an_account_that_nobody_verified_goes_when_its_registrations_are_long_over(
+    service: Deployment,
+) -> None:
+    verified, pending = await service.verified(), await service.register()
+    service.clock.move(days=20)
+    again = await service.register()
+    service.clock.move(days=12)
+    assert (await purge(service))["users"] == 1, "the one of 32 days ago"
+    assert (await service.log_in(verified)).status_code == 200
+    await service.register(again)
+    service.clock.move(days=20)
+    assert (await purge(service))["users"] == 0, "it was registered again meanwhile"
+    async with service.service.database.read() as db:
+        left = (await db.exec(select(User.email_canonical))).all()
+    assert sorted(left) == sorted([verified, again])
+    assert pending not in left
 
 
 async def test_keys_that_cannot_be_read_are_waited_for(service: Deployment) -> None:

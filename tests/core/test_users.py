@@ -74,7 +74,7 @@ async def test_a_change_of_credentials_moves_the_version_and_voids_every_token(s
     async with service.service.database.write() as db:
         user = await users.lock(db, users.has_address(email))
         assert user is not None
-        await one_time.issue(
+        one_time.issue(
             db,
             user.id,
             "password-reset",

@@ -92,7 +92,7 @@ async def test_an_address_that_was_taken_meanwhile_is_refused_and_nothing_is_spe
     account, new = await service.logged_in(), new_email()
     token = await asked(service, account, new)
     if taken_by == "registration":
-        await service.register(new)
+        await service.verified(new)
     else:
         other = await service.logged_in()
         await ask(service, other, new)
@@ -103,6 +103,30 @@ async def test_an_address_that_was_taken_meanwhile_is_refused_and_nothing_is_spe
         assert (answer.status_code, problem(answer)) == (409, "email-taken")
     assert await address(service, account) == account.email
     assert (await service.log_in(account.email)).status_code == 200
+
+
+async def test_a_mere_registration_keeps_nobody_from_moving_to_an_address_of_their_own(
+    service: Deployment,
+) -> None:
+    account, new = await service.logged_in(), new_email()
+    await service.register(new, OTHER_PASSWORD, "A. Squatter")
+    squatters_link = await service.token(new, "verify-email")
+    token = await asked(service, account, new)
+    assert (await confirm(service, token)).status_code == 200
+    assert await address(service, account) == new
+    assert (await service.log_in(new)).status_code == 200
+    assert (await service.log_in(new, OTHER_PASSWORD)).status_code == 401
+    late = await service.post("/auth/verify-email", {"token": squatters_link})
+    assert (late.status_code, problem(late)) == (400, "token-invalid")
+
+
+async def test_what_strangers_registered_on_the_old_address_does_not_follow_to_the_new_one(
+    service: Deployment,
+) -> None:
+    account, new = await service.logged_in(), new_email()
+    await service.register(account.email, OTHER_PASSWORD, "A. Stranger")
+    assert (await confirm(service, await asked(service, account, new))).status_code == 200
+    assert (await service.log_in(new, OTHER_PASSWORD)).status_code == 401
 
 
 async def test_the_password_is_asked_for(service: Deployment) -> None:

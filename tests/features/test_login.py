@@ -200,6 +200,7 @@ async def test_beyond_the_queue_a_login_is_told_to_come_back_and_all_else_is_ser
         for email in (account.email, new_email()):
             answer = await service.log_in(email)
             assert (answer.status_code, problem(answer)) == (503, "service-busy")
+            assert "cut off" not in answer.text, "refused at once, not given up"
             assert int(answer.headers["retry-after"]) > 0
         assert (await service.get("/auth/me", headers=account.bearer)).status_code == 200
         refreshed = await service.post("/auth/refresh", {"refresh_token": account.refresh_token})

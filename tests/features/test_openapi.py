@@ -23,7 +23,7 @@ ROOT = HERE.parents[1]
 MANY = "100000/1h"
 EMAIL = "tester@example.org"  # with a password that no example has: an example is sent as it is
 EVERYWHERE = {"400", "414", "421", "422", "431", "500", "503"}
-EXAMPLES_EACH = 8
+EXAMPLES_EACH = 5
 
 
 @pytest.fixture
@@ -163,7 +163,13 @@ def test_schemathesis_finds_no_failure_in_the_served_api(settings: Settings, tmp
     with served(settings) as server:
         verified_account(server)
         run = run_schemathesis(
-            server, tmp_path, "--max-examples", str(EXAMPLES_EACH), "--generation-deterministic"
+            server,
+            tmp_path,
+            "--max-examples",
+            str(EXAMPLES_EACH),
+            "--generation-deterministic",
+            "--workers",
+            "2",
         )
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr
     assert "Selected: 22/22" in run.stdout

@@ -1,6 +1,7 @@
 """Resetting a password: only by the newest mailed secret, once, in time; and everything of before is over."""
 
 import asyncio
+from datetime import timedelta
 from itertools import product
 
 import httpx2
@@ -8,7 +9,10 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col, select
 
+from dashtam.core import one_time
+from dashtam.core.mail import Waiting
 from dashtam.core.tables import Session, User
+from dashtam.features.password_reset import prepare_reset
 from tests.makers import OTHER_PASSWORD, PASSWORD, Deployment, bearer, new_email, problem
 
 ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -274,3 +278,21 @@ async def test_a_secret_is_good_for_its_own_purpose_alone(service: Deployment) -
     for kind in ("verify", "refresh", "confirm"):
         path, field, more = calls[kind]
         assert (await service.post(path, {field: secrets[kind], **more})).status_code == 200, kind
+
+
+async def test_of_requests_that_are_delivered_in_another_order_the_newest_one_counts(
+    service: Deployment,
+) -> None:
+    email = await service.verified()
+    now, parts = service.clock.now(), service.service
+    asked_first, asked_last = (
+        Waiting(email, "password-reset", {"token": one_time.new_token()}, now - timedelta(seconds=age), False)
+        for age in (2, 1)
+    )
+    letters = []
+    for mail in (asked_last, asked_first):
+        async with parts.database.write() as db:
+            letters.append(await prepare_reset(parts, db, mail, now))
+    assert [letter is not None for letter in letters] == [True, False]
+    assert (await check(service, asked_first.values["token"])).status_code == 400
+    assert (await confirm(service, asked_last.values["token"])).status_code == 200

@@ -5,7 +5,11 @@ import asyncio
 import pytest
 from sqlmodel import select
 
+from dashtam.core import one_time
+from dashtam.core.passwords import HashCost
 from dashtam.core.tables import AuditEvent, OneTimeToken, OutboxMail, User
+from dashtam.settings import Settings
+from tests.conftest import CHEAP, deployed
 from tests.makers import NAME, OTHER_PASSWORD, PASSWORD, Deployment, new_email, problem
 
 MASK = "mask of a stranger at midnight"
@@ -159,6 +163,46 @@ async def test_what_a_stranger_is_told_at_login_is_the_same_on_known_and_unknown
     assert await told() == [403, 403], "whatever its owner does meanwhile"
     service.clock.move(hours=25)
     assert await told() == [401, 401], "a registration that nobody verified is over"
+
+
+async def test_a_registration_that_raced_with_the_proof_comes_to_nothing(service: Deployment):
+    """Its link was issued while another was followed: it must not take over what is verified by now (S-022)."""
+    email = await service.verified()
+    user = await user_of(service, email)
+    assert user is not None
+    assert user.password_hash is not None
+    now, token = service.clock.now(), one_time.new_token()
+    async with service.service.database.write() as db:
+        one_time.issue(
+            db,
+            user.id,
+            "verify-email",
+            token,
+            target=email,
+            expires_at=one_time.expiry(now, 60),
+            now=now,
+            pending=one_time.Pending(user.password_hash, "A. Stranger"),
+        )
+    assert await verify(service, token) == 400
+    unchanged = await user_of(service, email)
+    assert unchanged is not None
+    assert unchanged.name == NAME
+
+
+async def test_a_hash_is_not_renewed_while_others_share_its_salt(settings: Settings):
+    async with deployed(settings, hash_cost=CHEAP) as before:
+        email = await before.verified()
+        await before.register(email, MASK, "A. Stranger")
+    async with deployed(settings, hash_cost=HashCost(memory_kib=16, time_cost=2)) as after:
+        assert (await after.log_in(email)).status_code == 200
+        assert (await after.log_in(email, MASK)).status_code == 403, "as on an address that has no account"
+        after.clock.move(hours=25)
+        stored = await user_of(after, email)
+        assert (await after.log_in(email)).status_code == 200
+        renewed = await user_of(after, email)
+        assert stored is not None
+        assert renewed is not None
+        assert stored.password_hash != renewed.password_hash
 
 
 async def test_registering_again_with_the_same_password_does_not_lock_the_owner_out(

@@ -109,12 +109,12 @@ async def test_a_success_forgives_its_own_account_and_nothing_of_its_source(serv
     """One login of one's own between guesses at others buys no further guess (CVE-2023-47111, allauth 65.8.1)."""
     own = await service.verified()
     most = service.settings.rate_login_per_source.tries
-    guesses = 0
-    while (await service.log_in(new_email(), WRONG)).status_code == 401:
-        guesses += 1
-        if guesses % 4 == 0:
+    statuses = []
+    for guess in range(most + 3):
+        statuses.append((await service.log_in(new_email(), WRONG)).status_code)
+        if guess % 4 == 3 and guess < most:
             assert (await service.log_in(own)).status_code == 200
-    assert guesses == most
+    assert statuses == [401] * most + [429] * 3
     assert (await service.log_in(own)).status_code == 429
     assert (await log_in_from(service, "192.0.2.7", own, PASSWORD)).status_code == 200, (
         "only this source waits"
@@ -203,3 +203,28 @@ async def test_the_counters_name_no_address(service: Deployment) -> None:
         keys = [row.key for row in (await db.exec(select(ThrottleCounter))).all()]
     assert len(keys) >= 4
     assert not any(part in key for key in keys for part in (email, email.split("@")[0], "127.0.0.1"))
+
+
+async def test_a_source_that_is_refused_takes_nothing_from_the_accounts_total(service: Deployment) -> None:
+    """Or one stranger alone could keep the owner out of every new device (S-034)."""
+    email = await service.verified()
+    for _ in range(service.settings.rate_login_account_total.tries + 5):
+        await log_in_from(service, "198.51.100.1", email)
+    assert (await log_in_from(service, "198.51.100.1", email)).status_code == 429
+    assert (await log_in_from(service, "203.0.113.9", email, PASSWORD)).status_code == 200
+
+
+async def test_an_owner_who_is_logged_in_can_change_the_password_while_strangers_try(
+    service: Deployment,
+) -> None:
+    account = await service.logged_in()
+    for number in range(4):
+        for _ in range(service.settings.rate_login_per_account.tries):
+            await log_in_from(service, f"198.51.100.{number}", account.email)
+    assert (await log_in_from(service, "203.0.113.9", account.email)).status_code == 429, (
+        "the total is used up"
+    )
+    change = {"current_password": PASSWORD, "new_password": OTHER_PASSWORD}
+    async with calling_from(service, "203.0.113.9") as client:
+        answer = await client.post(API + "/auth/me/password", json=change, headers=account.bearer)
+    assert answer.status_code == 200

@@ -34,6 +34,7 @@ def serve(
     *, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, until_eof: UntilEof = False
 ) -> None:
     """Serve the API until stopped. The database must have been migrated; until then /health/ready says so."""
+    os.umask(0o077)  # what the service makes in VAR_DIR is its own
     signal.signal(signal.SIGTERM, _end)  # once it has stopped in good order, uvicorn raises the signal again
     settings = settings_at(host, port)
     listener = listen(host, port)

@@ -50,6 +50,8 @@ class Database:
             yield session
             try:
                 await session.commit()
+            except (TimeoutError, OSError) as error:  # nothing was heard of it
+                raise CommitUnknownError from error
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise CommitUnknownError from error
@@ -117,7 +119,9 @@ def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     event.listen(writer.sync_engine, "begin", _begin_immediate)
     # A SELECT that stands alone needs no transaction around it, hence no rollback either: each is a thread's hop.
     alone = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-    return writer, _sqlite_engine(url, pool_size=_SQLITE_READERS, **alone)
+    reader = _sqlite_engine(url, pool_size=_SQLITE_READERS, **alone)
+    event.listen(reader.sync_engine, "connect", _refuse_writes)
+    return writer, reader
 
 
 def _sqlite_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401  handed through
@@ -144,3 +148,10 @@ def _sqlite_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401  ha
 def _begin_immediate(connection: Connection) -> None:
     """Take the write lock at once: a transaction that first reads could not be given it later."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _refuse_writes(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's adapted connection
+    """A write that strays into `read()` would be committed at once: let it fail instead."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()

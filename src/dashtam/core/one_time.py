@@ -10,8 +10,6 @@ from sqlalchemy import ColumnElement, and_, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from dashtam.core.db import insert_into
-from dashtam.core.ids import new_id
 from dashtam.core.tables import OneTimeToken, Purpose, User
 
 PREFIX = "dot1_"
@@ -37,7 +35,7 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def issue(  # noqa: PLR0913  a row has this many columns
+def issue(  # noqa: PLR0913  a row has this many columns
     db: AsyncSession,
     user_id: UUID,
     purpose: Purpose,
@@ -48,20 +46,20 @@ async def issue(  # noqa: PLR0913  a row has this many columns
     now: datetime,
     pending: Pending | None = None,
 ) -> None:
-    """Make `token` good for `purpose` until `expires_at`. The same token twice is one token."""
+    """Make `token` good for `purpose` until `expires_at`."""
     pending = pending or Pending()
-    row = insert_into(db, OneTimeToken).values(
-        id=new_id(),
-        user_id=user_id,
-        purpose=purpose,
-        token_hash=digest(token),
-        target=target,
-        password_hash=pending.password_hash,
-        name=pending.name,
-        created_at=now,
-        expires_at=expires_at,
+    db.add(
+        OneTimeToken(
+            user_id=user_id,
+            purpose=purpose,
+            token_hash=digest(token),
+            target=target,
+            password_hash=pending.password_hash,
+            name=pending.name,
+            created_at=now,
+            expires_at=expires_at,
+        )
     )
-    await db.exec(row.on_conflict_do_nothing(index_elements=["token_hash"]))
 
 
 async def check(db: AsyncSession, token: str, purpose: Purpose, now: datetime) -> OneTimeToken | None:
@@ -92,6 +90,36 @@ async def redeem(
     return None if spent is None else (spent, user)
 
 
+async def supersede(  # noqa: PLR0913  the same
+    db: AsyncSession,
+    user: User,
+    purpose: Purpose,
+    token: str,
+    *,
+    asked_at: datetime,
+    expires_at: datetime,
+    now: datetime,
+    pending: Pending | None = None,
+) -> bool:
+    """Issue `token` in place of the account's older ones of this purpose; says whether it did.
+
+    It does not when a newer one is live: requests that wait together are delivered in any order, and the mail
+    that was asked for last is the one whose link works. The account's row must be locked.
+    """
+    newer = select(OneTimeToken.id).where(
+        _live(now),
+        col(OneTimeToken.user_id) == user.id,
+        col(OneTimeToken.purpose) == purpose,
+        col(OneTimeToken.created_at) > asked_at,
+    )
+    if (await db.exec(newer.limit(1))).first() is not None:
+        return False
+    await void(db, user.id, now, purpose)
+    target = user.email_canonical
+    issue(db, user.id, purpose, token, target=target, expires_at=expires_at, now=asked_at, pending=pending)
+    return True
+
+
 async def void(db: AsyncSession, user_id: UUID, now: datetime, purpose: Purpose | None = None) -> None:
     """Make the account's unspent tokens, of one purpose or of all, worthless."""
     unspent = and_(col(OneTimeToken.user_id) == user_id, col(OneTimeToken.used_at).is_(None))
@@ -108,7 +136,7 @@ async def pending_of(db: AsyncSession, user_id: UUID, now: datetime) -> list[One
     return list((await db.exec(statement.order_by(col(OneTimeToken.id)))).all())
 
 
-async def registered_hashes(db: AsyncSession, user_id: UUID, now: datetime) -> list[str]:
+async def registered_hashes(db: AsyncSession, user_id: UUID, email: str, now: datetime) -> list[str]:
     """The password hashes of this address's registrations of late, whatever has become of their links.
 
     Kept for as long as a link lives, on known and unknown addresses alike: what a stranger who has registered
@@ -118,6 +146,7 @@ async def registered_hashes(db: AsyncSession, user_id: UUID, now: datetime) -> l
         select(OneTimeToken.password_hash)
         .where(
             col(OneTimeToken.user_id) == user_id,
+            col(OneTimeToken.target) == email,
             col(OneTimeToken.expires_at) > now,
             col(OneTimeToken.password_hash).is_not(None),
         )

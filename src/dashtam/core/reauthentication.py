@@ -22,13 +22,16 @@ async def confirm_password(
         user = await users.get(db, current.user_id)
     if user is None or not user.is_active:
         raise problems.SESSION_INVALID()
-    tries = limits.on_password(service.settings, user.email_canonical, client)
-    await service.throttle.admit(service.database, now, *tries)
+    email = user.email_canonical
+    async with service.database.write() as db:
+        exceeded = await limits.count_password(service.throttle, db, service.settings, email, client, now)
+    exceeded.pop(limits.ACCOUNT_TOTAL, None)  # strangers may have used that up; who asks here is logged in
+    if exceeded:
+        raise problems.retry_after(problems.TOO_MANY_REQUESTS, max(exceeded.values()))
     matched = await service.passwords.verify(password, user.password_hash)
     async with service.database.write() as db:
         if matched is not None:
-            await service.throttle.forget(db, *tries[:2])
-            await service.throttle.give_back(db, tries[2])
+            await limits.forgive(service.throttle, db, service.settings, email, client)
             return user
         audit.record(
             db, "password-refused", client, now, user_id=current.user_id, session_id=current.session_id

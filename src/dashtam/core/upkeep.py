@@ -7,7 +7,7 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, and_, delete, false, or_, select
 from sqlmodel import SQLModel, col
 
 from dashtam.core.db import Database
@@ -70,13 +70,31 @@ async def purge(service: Service, now: datetime) -> dict[str, int]:
         (OneTimeToken, col(OneTimeToken.expires_at) < old),
         (Session, (col(Session.expires_at) < old) | (col(Session.revoked_at) < old)),
         (OutboxMail, col(OutboxMail.next_attempt_at).is_(None) & (col(OutboxMail.created_at) < old)),
+        (User, or_(_never_verified(old), _left_by_a_journey(service, now))),
     ]
-    if service.settings.smoke_token.get_secret_value():
-        synthetic = col(User.email_canonical).endswith(
-            f"@{service.settings.smoke_domain.lower()}", autoescape=True
-        )
-        over.append((User, synthetic & (col(User.created_at) < now - _SYNTHETIC_KEPT)))
     return {str(table.__tablename__): await _purge(service.database, table, which) for table, which in over}
+
+
+def _never_verified(old: datetime) -> ColumnElement[bool]:
+    """Accounts whose registrations are long over: whoever registers an address must not keep it for ever."""
+    registrations = select(col(OneTimeToken.id)).where(col(OneTimeToken.user_id) == col(User.id))
+    return and_(
+        col(User.email_verified_at).is_(None),
+        col(User.updated_at) < old,
+        ~registrations.correlate(User).exists(),
+    )
+
+
+def _left_by_a_journey(service: Service, now: datetime) -> ColumnElement[bool]:
+    """Accounts of journeys that ended before their clean-up."""
+    if not service.settings.smoke_token.get_secret_value():
+        return false()
+    address = col(User.email_canonical)
+    return and_(
+        address.startswith("journey-"),
+        address.endswith(f"@{service.settings.smoke_domain}", autoescape=True),
+        col(User.created_at) < now - _SYNTHETIC_KEPT,
+    )
 
 
 async def _purge(database: Database, table: type[SQLModel], which: ColumnElement[bool]) -> int:

@@ -15,10 +15,12 @@ from dashtam.core.ids import new_id
 from dashtam.core.tables import User
 
 ADDRESS_BYTES = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
-_LOCAL_BYTES = 64  # RFC 5321 section 4.5.3.1.1
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"(?P<local>{_ATEXT}(?:\.{_ATEXT})*)@{_LABEL}(?:\.{_LABEL})+")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+ADDRESS_PATTERN = rf"^(?=[^@]{{1,64}}@){_ATEXT}(\.{_ATEXT})*@{_LABEL}(\.{_LABEL})+$"
+"""A regular expression for addresses: a local part of at most 64 bytes (RFC 5321 section 4.5.3.1.1) at a host name."""
+
+_ADDRESS = re.compile(ADDRESS_PATTERN)
 
 
 def canonical(address: str) -> str:
@@ -28,8 +30,7 @@ def canonical(address: str) -> str:
     ASCII: no quoting, comments or address literals, and no other script, so that no two addresses that look
     alike can meet in one account. Raises ValueError for anything else.
     """
-    match = _ADDRESS.fullmatch(address) if len(address) <= ADDRESS_BYTES else None
-    if match is None or len(match["local"]) > _LOCAL_BYTES:
+    if len(address) > ADDRESS_BYTES or not _ADDRESS.fullmatch(address):
         msg = "must be an e-mail address such as name@example.org, in ASCII"
         raise ValueError(msg)
     return address.lower()
@@ -131,6 +132,15 @@ async def enable(db: AsyncSession, user_id: UUID, client: Client, now: datetime)
     if found:
         audit.record(db, "account-enabled", client, now, user_id=user_id)
     return found
+
+
+async def remove_unverified(db: AsyncSession, email: str, client: Client, now: datetime) -> None:
+    """Delete the account that holds an address without ever having proven it, if there is one."""
+    unproven = delete(User).where(has_address(email), col(User.email_verified_at).is_(None))
+    for user_id in (await db.exec(unproven.returning(col(User.id)))).scalars().all():
+        audit.record(
+            db, "account-deleted", client, now, user_id=user_id, detail={"why": "address proven by another"}
+        )
 
 
 async def remove(db: AsyncSession, user_id: UUID, client: Client, now: datetime) -> None:

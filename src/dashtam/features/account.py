@@ -109,7 +109,7 @@ async def change_password(
     new = form.new_password.get_secret_value()
     await service.passwords.refuse_unfit(new, email=seen.email_canonical, name=seen.name)
     async with service.database.read() as db:
-        registered = await one_time.registered_hashes(db, seen.id, now)
+        registered = await one_time.registered_hashes(db, seen.id, seen.email_canonical, now)
     hashed = await service.passwords.hash(new, like=registered)
     async with service.database.write() as db:
         user = await users.lock(db, users.is_unchanged(seen))

@@ -64,11 +64,11 @@ async def request_change(
             raise WRONG_PASSWORD()
         owner = await users.find(db, email)
         await one_time.void(db, user.id, now, "confirm-email")
-        await one_time.issue(
+        one_time.issue(
             db, user.id, "confirm-email", token, target=form.new_email, expires_at=expires_at, now=now
         )
         if not await service.throttle.count(db, now, limits.on_mail_to(service.settings, email, "change")):
-            if owner is None:
+            if owner is None or owner.email_verified_at is None:  # a mere registration proves no mailbox
                 service.outbox.queue(db, "confirm-email", form.new_email, now, token=token)
             else:
                 service.outbox.queue(db, "already-registered", owner.email, now)
@@ -85,9 +85,10 @@ async def confirm_change(
     if redeemed is None:
         raise TOKEN_INVALID()
     confirmed, user = redeemed
-    old_email = user.email
-    user.email, user.email_canonical = confirmed.target, users.canonical(confirmed.target)
-    user.email_verified_at = now
+    old_email, email = user.email, users.canonical(confirmed.target)
+    if email != user.email_canonical:
+        await users.remove_unverified(db, email, client, now)
+    user.email, user.email_canonical, user.email_verified_at = confirmed.target, email, now
     try:
         await users.change_credentials(db, user, client, now, why="email-changed", end_sessions=False)
     except IntegrityError:

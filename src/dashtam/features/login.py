@@ -4,12 +4,14 @@ Tries are counted before the hash and kept whatever comes of it; then exactly on
 no account; then the session is inserted only if the credentials that were checked still stand.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
 from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -62,9 +64,10 @@ async def log_in(
         )
         if session is None:  # the credentials were changed while we hashed
             return _refuse(db, account, client, now, INVALID_CREDENTIALS)
-        await _forgive(db, service, email, client)
+        await limits.forgive(service.throttle, db, service.settings, email, client)
         audit.record(db, "logged-in", client, now, user_id=session.user_id, session_id=session.id)
-    await _renew_hash(service, session.user_id, password, matched)
+    if not account.registered:  # they share the salt of the stored hash: it must last as long as they do
+        await _renew_hash(service, session.user_id, password, matched)
     return pair_of(service, session, now)
 
 
@@ -75,11 +78,11 @@ def _is_its_own(user: User, matched: str) -> bool:
 async def _admit(service: Service, email: str, client: audit.Client, now: datetime) -> _Account:
     """Count this try, durably, and read the account; raise TOO_MANY_REQUESTS beyond a limit."""
     async with service.database.write() as db:
-        exceeded = await service.throttle.count(db, now, *limits.on_password(service.settings, email, client))
+        exceeded = await limits.count_password(service.throttle, db, service.settings, email, client, now)
         user = await users.find(db, email)
         owner = user.id if user else UUID(int=0)
-        registered = await one_time.registered_hashes(db, owner, now)
-        if set(exceeded) == {"login-account"} and await sessions.knows_source(db, owner, client.ip):
+        registered = await one_time.registered_hashes(db, owner, email, now)
+        if set(exceeded) == {limits.ACCOUNT_TOTAL} and await sessions.knows_source(db, owner, client.ip):
             exceeded = {}  # strangers have used up the account's tries: its owner, where known, still gets in
     if exceeded:
         raise problems.retry_after(TOO_MANY_REQUESTS, max(exceeded.values()))
@@ -96,24 +99,15 @@ def _refuse(
     return why()
 
 
-async def _forgive(db: AsyncSession, service: Service, email: str, client: audit.Client) -> None:
-    """A success clears what was counted against the account, and takes back its own try from the source."""
-    by_account_and_source, by_account, by_source = limits.on_password(service.settings, email, client)
-    await service.throttle.forget(db, by_account_and_source, by_account)
-    await service.throttle.give_back(db, by_source)
-
-
 async def _renew_hash(service: Service, user_id: UUID, password: str, matched: str) -> None:
     """Hash again with today's parameters where the stored hash was made with less; changes nothing else."""
     if not service.passwords.is_outdated(matched):
         return
-    try:
+    same = update(User).where(col(User.id) == user_id, col(User.password_hash) == matched)
+    with suppress(problems.Problem, SQLAlchemyError, OSError):  # the session is open: the next login renews
         renewed = await service.passwords.hash(password)
-    except problems.Problem:  # too busy now: the session is open, and the next login renews
-        return
-    async with service.database.write() as db:
-        same = update(User).where(col(User.id) == user_id, col(User.password_hash) == matched)
-        await db.exec(same.values(password_hash=renewed))
+        async with service.database.write() as db:
+            await db.exec(same.values(password_hash=renewed))
 
 
 async def log_out(db: AsyncSession, current: sessions.Current, client: audit.Client, now: datetime) -> None:

@@ -76,11 +76,10 @@ async def prepare_reset(service: Service, db: AsyncSession, mail: Waiting, now: 
         return None
     token = mail.values["token"]
     expires_at = one_time.expiry(mail.created_at, service.settings.reset_token_seconds)
-    await one_time.void(db, user.id, now, "password-reset")
-    await one_time.issue(
-        db, user.id, "password-reset", token, target=user.email_canonical, expires_at=expires_at, now=now
+    issued = await one_time.supersede(
+        db, user, "password-reset", token, asked_at=mail.created_at, expires_at=expires_at, now=now
     )
-    return Letter("password-reset", user.email, {"token": token})
+    return Letter("password-reset", user.email, {"token": token}) if issued else None
 
 
 async def confirm(
@@ -90,7 +89,7 @@ async def confirm(
     async with service.database.read() as db:
         found = await one_time.check(db, token, "password-reset", now)
         user = await users.get(db, found.user_id) if found else None
-        registered = await one_time.registered_hashes(db, user.id, now) if user else []
+        registered = await one_time.registered_hashes(db, user.id, user.email_canonical, now) if user else []
     if user is None or not user.is_active:
         raise TOKEN_INVALID()
     await service.passwords.refuse_unfit(new_password, email=user.email_canonical, name=user.name)
@@ -109,8 +108,7 @@ async def _set_password(
     user.password_hash = hashed
     user.email_verified_at = user.email_verified_at or now
     await users.change_credentials(db, user, client, now, why="password-reset")
-    own, account, _ = limits.on_password(service.settings, user.email_canonical, client)
-    await service.throttle.forget(db, own, account)
+    await limits.forgive_account(service.throttle, db, service.settings, user.email_canonical, client)
     service.outbox.queue(db, "password-changed", user.email, now)
 
 

@@ -55,8 +55,8 @@ class Address(Form):
 async def register(service: Service, form: Registration, client: audit.Client, now: datetime) -> None:
     """Take in a registration, and mail the address: a link to verify it, or a notice that it has an account."""
     email, password = users.canonical(form.email), form.password.get_secret_value()
-    await service.passwords.refuse_unfit(password, email=email, name=form.name)
     await service.throttle.admit(service.database, now, limits.on_registration(service.settings, client))
+    await service.passwords.refuse_unfit(password, email=email, name=form.name)
     async with service.database.read() as db:
         known = await users.find(db, email)
         waiting = await one_time.pending_of(db, known.id if known else UUID(int=0), now)
@@ -70,11 +70,11 @@ async def register(service: Service, form: Registration, client: audit.Client, n
 async def _await_mailbox(
     db: AsyncSession, service: Service, email: str, pending: Pending, client: audit.Client, now: datetime
 ) -> None:
-    user = await users.find(db, email)
+    user = await users.lock(db, users.has_address(email))  # so that it is not verified between look and link
     assert user is not None  # noqa: S101  the caller inserted it, or found it there, in this transaction
     token = one_time.new_token()
     expires_at = one_time.expiry(now, service.settings.verify_token_seconds)
-    await one_time.issue(
+    one_time.issue(
         db, user.id, "verify-email", token, target=email, expires_at=expires_at, now=now, pending=pending
     )
     waits = user.email_verified_at is None and user.is_active
@@ -91,6 +91,8 @@ async def verify(db: AsyncSession, token: str, client: audit.Client, now: dateti
     if redeemed is None or redeemed[0].target != redeemed[1].email_canonical:
         raise TOKEN_INVALID()
     registration, user = redeemed
+    if user.email_verified_at is not None:  # a registration that raced with the proof: it comes to nothing
+        raise TOKEN_INVALID()
     if registration.password_hash is not None and registration.name is not None:
         user.password_hash, user.name = registration.password_hash, registration.name
         await one_time.adopt(db, user.id, registration.password_hash)
@@ -123,37 +125,35 @@ async def prepare_resend(service: Service, db: AsyncSession, mail: Waiting, now:
 
 async def _verify_again(
     db: AsyncSession, service: Service, user: User, mail: Waiting, now: datetime
-) -> Letter:
-    token, expires_at = (
-        mail.values["token"],
-        one_time.expiry(mail.created_at, service.settings.verify_token_seconds),
-    )
-    await one_time.void(db, user.id, now, "verify-email")
-    await one_time.issue(
+) -> Letter | None:
+    token = mail.values["token"]
+    issued = await one_time.supersede(
         db,
-        user.id,
+        user,
         "verify-email",
         token,
-        target=user.email_canonical,
-        expires_at=expires_at,
+        asked_at=mail.created_at,
+        expires_at=one_time.expiry(mail.created_at, service.settings.verify_token_seconds),
         now=now,
         pending=Pending(user.password_hash, user.name),
     )
-    return Letter("verify-email", user.email, {"token": token})
+    return Letter("verify-email", user.email, {"token": token}) if issued else None
 
 
 async def _choose_password(
     db: AsyncSession, service: Service, user: User, mail: Waiting, now: datetime
-) -> Letter:
-    token, expires_at = (
-        mail.values["token"],
-        one_time.expiry(mail.created_at, service.settings.reset_token_seconds),
+) -> Letter | None:
+    token = mail.values["token"]
+    issued = await one_time.supersede(
+        db,
+        user,
+        "password-reset",
+        token,
+        asked_at=mail.created_at,
+        expires_at=one_time.expiry(mail.created_at, service.settings.reset_token_seconds),
+        now=now,
     )
-    await one_time.void(db, user.id, now, "password-reset")
-    await one_time.issue(
-        db, user.id, "password-reset", token, target=user.email_canonical, expires_at=expires_at, now=now
-    )
-    return Letter("choose-password", user.email, {"token": token})
+    return Letter("choose-password", user.email, {"token": token}) if issued else None
 
 
 @router.post(

@@ -13,9 +13,6 @@ TOKEN_LENGTH = 512
 # C0 and C1 controls, line and paragraph separators, and everything that turns the reading direction.
 _UNSEEN = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _ONE_LINE = re.compile(rf"[^{_UNSEEN}]*\Z")
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = rf"^(?=[^@]{{1,64}}@){_ATEXT}(\.{_ATEXT})*@{_LABEL}(\.{_LABEL})+$"
 
 
 class Form(BaseModel):
@@ -76,7 +73,7 @@ Email = Annotated[
             "type": "string",
             "format": "email",
             "maxLength": users.ADDRESS_BYTES,
-            "pattern": _ADDRESS,
+            "pattern": users.ADDRESS_PATTERN,
             "examples": ["ada@example.org"],
         }
     ),

@@ -5,15 +5,15 @@ Hand `PatientProtocol` to uvicorn as its `http`.
 """
 
 import asyncio
-import json
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from dashtam.core.audit import Client
 from dashtam.core.ids import new_id
 from dashtam.core.problems import HEADERS_TOO_LARGE, MALFORMED_REQUEST, Problem
 from dashtam.http.head import HEADER_BYTES, TARGET_BYTES
-from dashtam.http.refusals import MEDIA_TYPE
+from dashtam.http.refusals import MEDIA_TYPE, refusal
 from dashtam.http.security_headers import SecurityHeaders
 
 HEAD_SECONDS = 10.0
@@ -91,15 +91,7 @@ class PatientProtocol(HttpToolsProtocol):
 
 def _answer(problem: Problem) -> bytes:
     request_id = str(new_id())
-    body = json.dumps(
-        {
-            "type": problem.type.urn,
-            "title": problem.type.title,
-            "status": problem.type.status,
-            "detail": problem.detail,
-            "request_id": request_id,
-        }
-    ).encode()
+    body = bytes(refusal(problem, Client(request_id=request_id)).body)
     own = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),

@@ -15,18 +15,14 @@ from email.policy import SMTP
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from dashtam.core.users import canonical
 from dashtam.settings import HOUR, MINUTE, Settings, parse_sender
 from dashtam.templates import render
 
 Page = Literal["verify-email", "reset-password", "confirm-email"]
 
-_LONGEST_ADDRESS = 254
-_LONGEST_LOCAL_PART = 64
 _LONGEST_HOST = 200
 _LONGEST_PLAIN_LINE = 900  # of 998 that RFC 5322 section 2.1.1 allows
-_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"(?P<local>{_ATEXT}(?:\.{_ATEXT})*)@(?P<domain>{_LABEL}(?:\.{_LABEL})+)")
 
 
 class BadRecipientError(ValueError):
@@ -121,9 +117,10 @@ def check(letter: Letter) -> None:
 
 def check_recipient(to: str) -> None:
     """Refuse all but one ASCII address in dot-string form: no lists, names, quotes or controls (S-116)."""
-    match = _ADDRESS.fullmatch(to)
-    if not match or len(to) > _LONGEST_ADDRESS or len(match["local"]) > _LONGEST_LOCAL_PART:
-        raise BadRecipientError("the recipient is not one plain ASCII address")
+    try:
+        canonical(to)
+    except ValueError:
+        raise BadRecipientError("the recipient is not one plain ASCII address") from None
 
 
 def public_host(public_url: str) -> str:
