@@ -1,6 +1,6 @@
 """A small application made of the real parts: the front door, strict routes, and a few routes to try them on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from dashtam.http import (
     TokenText,
     answers,
     assemble,
-    shows,
 )
 from dashtam.settings import Settings, load
 
@@ -43,7 +42,7 @@ class Thing(Form):
 def routes() -> APIRouter:
     router = APIRouter(prefix="/things", tags=["things"])
 
-    @router.post("", status_code=201, responses=shows(201, {"message": "kept"}) | answers(EMAIL_TAKEN))
+    @router.post("", status_code=201, responses=answers(EMAIL_TAKEN))
     async def post_thing(form: Thing) -> Message:
         return Message(message=f"{len(form.name)} {form.password!r}")
 
@@ -81,10 +80,10 @@ def made_settings(folder: Path, **given: Any) -> Settings:
     return load(**(defaults | given))
 
 
-def made_app(settings: Settings, *routers: APIRouter, root: APIRouter | None = None) -> FastAPI:
+def made_app(settings: Settings, *routers: APIRouter, roots: Sequence[APIRouter] = ()) -> FastAPI:
     service = service_.build(settings, Clock())
     below = [("/api", router) for router in (routes(), *routers)]
-    return assemble(service, [*below, ("", root or APIRouter())], _lifespan)
+    return assemble(service, [*below, *(("", root) for root in roots)], _lifespan)
 
 
 @asynccontextmanager

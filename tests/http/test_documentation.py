@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from dashtam.core.problems import CATALOGUE, EMAIL_TAKEN, INVALID_REQUEST, SESSION_INVALID, TOKEN_INVALID
+from dashtam.http import Message
 from dashtam.http.documentation import ANYWHERE, WITH_A_BODY, answers
 from tests.http.small_app import made_app, made_settings
 
@@ -51,7 +52,10 @@ def test_own_refusals_and_those_of_the_front_door_stand_side_by_side(document: d
     responses = document["paths"]["/api/things"]["post"]["responses"]
     assert set(responses["409"]["content"][PROBLEM]["examples"]) == {"email-taken"}
     assert set(responses["503"]["content"][PROBLEM]["examples"]) == {"service-busy", "not-ready"}
-    assert responses["201"]["content"]["application/json"]["example"] == {"message": "kept"}
+    assert (
+        responses["201"]["content"]["application/json"]["example"]
+        == Message.model_json_schema()["examples"][0]
+    )
     assert "$ref" in responses["201"]["content"]["application/json"]["schema"]
 
 

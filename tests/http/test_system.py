@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from dashtam import __version__
 from dashtam.core.service import Service
 from dashtam.core.tables import Table
-from dashtam.features import system
+from dashtam.features import api_docs, system
 from tests.http.small_app import calling, made_app, made_settings, run
 
 PROD = {
@@ -24,7 +24,7 @@ PROD = {
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:
     """The small application with the system's routes, on a database that is still empty."""
-    return made_app(made_settings(tmp_path), root=system.router)
+    return made_app(made_settings(tmp_path), roots=(system.router, api_docs.router))
 
 
 async def make_ready(app: FastAPI) -> None:
@@ -45,7 +45,9 @@ async def test_health_says_what_runs_except_in_prod(app: FastAPI, tmp_path: Path
     async with calling(app) as client:
         body = (await client.get("/health")).json()
         assert body == {"status": "healthy", "version": __version__, "environment": "test"}
-    async with calling(made_app(made_settings(tmp_path, **PROD), root=system.router)) as client:
+    async with calling(
+        made_app(made_settings(tmp_path, **PROD), roots=(system.router, api_docs.router))
+    ) as client:
         assert (await client.get("/health")).json() == {"status": "healthy"}
 
 
@@ -79,7 +81,9 @@ async def test_one_missing_column_is_not_ready_and_is_named(app: FastAPI) -> Non
 
 
 async def test_tables_are_not_named_to_strangers_in_prod(tmp_path: Path) -> None:
-    async with calling(made_app(made_settings(tmp_path, **PROD), root=system.router)) as client:
+    async with calling(
+        made_app(made_settings(tmp_path, **PROD), roots=(system.router, api_docs.router))
+    ) as client:
         reason = reason_of(await client.get("/health/ready"))
     assert "users" not in reason
     assert "dashtam migrate up" in reason
@@ -87,7 +91,9 @@ async def test_tables_are_not_named_to_strangers_in_prod(tmp_path: Path) -> None
 
 async def test_a_database_that_cannot_be_reached_is_not_ready_and_not_described(tmp_path: Path) -> None:
     url = "postgresql://someone:pa55word@127.0.0.1:1/nowhere"
-    async with calling(made_app(made_settings(tmp_path, database_url=url), root=system.router)) as client:
+    async with calling(
+        made_app(made_settings(tmp_path, database_url=url), roots=(system.router, api_docs.router))
+    ) as client:
         answer = await client.get("/health/ready")
     assert reason_of(answer) == "The database cannot be used now; the log says why."
 
@@ -137,9 +143,11 @@ async def test_only_the_listed_assets_are_served(app: FastAPI, name: str) -> Non
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/assets/swagger-ui.css"])
 async def test_documentation_is_off_in_prod_unless_asked_for(tmp_path: Path, path: str) -> None:
-    async with calling(made_app(made_settings(tmp_path, **PROD), root=system.router)) as client:
+    async with calling(
+        made_app(made_settings(tmp_path, **PROD), roots=(system.router, api_docs.router))
+    ) as client:
         assert (await client.get(path)).status_code == 404
     async with calling(
-        made_app(made_settings(tmp_path, **PROD, api_docs=True), root=system.router)
+        made_app(made_settings(tmp_path, **PROD, api_docs=True), roots=(system.router, api_docs.router))
     ) as client:
         assert (await client.get(path)).status_code == 200

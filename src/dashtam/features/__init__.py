@@ -8,6 +8,7 @@ from dashtam.core.mail import Prepare
 from dashtam.core.service import Service
 from dashtam.features import (
     account,
+    api_docs,
     devices,
     email_change,
     login,
@@ -30,7 +31,7 @@ _API = (
     password_reset.router,
 )
 
-_AT_ROOT = (system.router, pages.router, mailbox.router)
+_AT_ROOT = (system.router, api_docs.router, pages.router, mailbox.router)
 
 
 def routers(settings: Settings) -> tuple[tuple[str, APIRouter], ...]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from dashtam import __version__
 from dashtam.core.service import Service
 from dashtam.http.dependencies import Client, CurrentSession, Db, Now, Services, service_of
-from dashtam.http.documentation import answers, describe, shows
+from dashtam.http.documentation import answers, describe
 from dashtam.http.forms import Email, Form, Message, Name, Password, TokenText
 from dashtam.http.front_door import FrontDoor
 from dashtam.http.refusals import Refusal, handle_all, refusal
@@ -34,7 +34,6 @@ __all__ = [
     "assemble",
     "refusal",
     "service_of",
-    "shows",
 ]
 
 

@@ -93,11 +93,6 @@ def answers(*problems: ProblemType) -> Responses:
     return documented
 
 
-def shows(status: int, example: object, description: str = "Done.") -> Responses:
-    """The `responses` entry of a success, with what it looks like."""
-    return {status: {"description": description, "content": {"application/json": {"example": example}}}}
-
-
 def describe(app: FastAPI) -> None:
     """Let this application document itself completely."""
 
