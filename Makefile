@@ -13,6 +13,9 @@ PIP_FLAGS ?= --only-binary=:all:
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 SUITE_FLAGS := -n $(WORKERS) --maxprocesses=8 --dist=worksteal
 
+# Every command starts the faster for bytecode that is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The stamps say which lock the environment was last brought in line with.
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev

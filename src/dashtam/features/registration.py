@@ -22,7 +22,6 @@ from dashtam.core.problems import (
     TOO_MANY_REQUESTS,
 )
 from dashtam.core.service import Service
-from dashtam.core.tables import User
 from dashtam.http import Client, Db, Email, Form, Message, Name, Now, Password, Services, TokenText, answers
 
 REGISTERED = "If the address can be registered, a mail with a link to verify it is on its way."
@@ -119,41 +118,20 @@ async def prepare_resend(service: Service, db: AsyncSession, mail: Waiting, now:
     if user is None or not user.is_active or user.email_verified_at is not None:
         return None
     pending = await one_time.pending_of(db, user.id, now)
-    hashes = {registration.password_hash for registration in pending} | {user.password_hash}
-    return await (_choose_password if len(hashes) > 1 else _verify_again)(db, service, user, mail, now)
-
-
-async def _verify_again(
-    db: AsyncSession, service: Service, user: User, mail: Waiting, now: datetime
-) -> Letter | None:
-    token = mail.values["token"]
+    contested = len({registration.password_hash for registration in pending} | {user.password_hash}) > 1
+    lives = service.settings.reset_token_seconds if contested else service.settings.verify_token_seconds
     issued = await one_time.supersede(
         db,
         user,
-        "verify-email",
-        token,
+        "password-reset" if contested else "verify-email",
+        mail.values["token"],
         asked_at=mail.created_at,
-        expires_at=one_time.expiry(mail.created_at, service.settings.verify_token_seconds),
+        expires_at=one_time.expiry(mail.created_at, lives),
         now=now,
-        pending=Pending(user.password_hash, user.name),
+        pending=None if contested else Pending(user.password_hash, user.name),
     )
-    return Letter("verify-email", user.email, {"token": token}) if issued else None
-
-
-async def _choose_password(
-    db: AsyncSession, service: Service, user: User, mail: Waiting, now: datetime
-) -> Letter | None:
-    token = mail.values["token"]
-    issued = await one_time.supersede(
-        db,
-        user,
-        "password-reset",
-        token,
-        asked_at=mail.created_at,
-        expires_at=one_time.expiry(mail.created_at, service.settings.reset_token_seconds),
-        now=now,
-    )
-    return Letter("choose-password", user.email, {"token": token}) if issued else None
+    template = "choose-password" if contested else "verify-email"
+    return Letter(template, user.email, mail.values) if issued else None
 
 
 @router.post(
