@@ -202,6 +202,7 @@ def test_a_password_that_says_more_than_the_own_words_passes(password: str) -> N
         ),  # backwards it is "molio", which is in there too
         ("leo@y.example", "", "130130830571926", None),
         ("no-at-sign", "  ", "tulips harbour ketchup", None),
+        ("q@-._", "", "tulips harbour ketchup", None),
     ],
 )
 def test_words_come_from_address_and_name(email: str, name: str, password: str, source: str | None) -> None:
