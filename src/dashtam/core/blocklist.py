@@ -157,7 +157,11 @@ def _words_of_address(email: str) -> set[str]:
     local, _, domain = email.rpartition("@")
     labels, _, top_level = domain.rpartition(".")
     whole = "".join(_pieces(_plain(domain)))
-    return _words_of_text(local) | _words_of_text(labels) | ({whole} if whole and labels and top_level else set())
+    return (
+        _words_of_text(local)
+        | _words_of_text(labels)
+        | ({whole} if whole and labels and top_level else set())
+    )
 
 
 def _covered(text: str, words: set[str]) -> set[int]:
