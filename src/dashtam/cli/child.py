@@ -49,7 +49,9 @@ class ServerProcess:
     def show_log(self, *, after: str = "") -> None:
         """Pass its log on from now, or from behind the line that names the request `after`."""
         self._shown_after = after
-        self._is_shown = not after
+        self._is_shown = not after or any(
+            after in line for line in self._kept
+        )  # it may have been read already
 
     def kept_log(self) -> str:
         """What it logged lately, while it was not shown."""
