@@ -51,6 +51,7 @@ async def _up(host: str, port: int, settings: Settings) -> int:
     stop = _Stop(server)
     try:
         result = await _prove(server, own_url(host, port), settings)
+        last = await _last_of_the_journey(own_url(host, port), settings) if result.passed else ""
     except asyncio.CancelledError:
         await server.stop()
         remark("Stopped before the journey was over.")
@@ -63,7 +64,7 @@ async def _up(host: str, port: int, settings: Settings) -> int:
         return ExitCode.FAILED
     stop.only_pass_on()
     _say_where(own_url(host, port), settings, result)
-    server.show_log(after=await _last_of_the_journey(own_url(host, port), settings))
+    server.show_log(after=last)
     return await server.wait()
 
 
