@@ -21,7 +21,8 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 TYPED := $(wildcard src tests benchmarks scripts)
-TYPED_DBPARITY := $(wildcard dbparity/src dbparity/tests dbparity/examples)
+TYPED_DBPARITY := $(wildcard dbparity/src dbparity/tests)
+EXAMPLES := $(wildcard dbparity/examples/*/)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -47,6 +48,7 @@ check: $(DEV) ## lint, types, import rules, locks, generated docs, coverage gate
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/mypy $(TYPED_DBPARITY)
+	@for each in $(EXAMPLES); do (cd $$each && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml .) || exit 1; done
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/lock.py --check
 	$(BIN)/python scripts/reference.py --check

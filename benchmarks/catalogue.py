@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks import journey, login, schema, serving, startup
+from benchmarks import isolation, isolation_databases, journey, login, schema, serving, startup, watching
 from benchmarks.databases import Place, placed
 from benchmarks.figure import Figure
 
@@ -15,6 +15,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.startup,
     "journey": journey.journey,
     "schema": schema.schema,
+    "isolation": isolation.isolation,
+    "isolation-databases": isolation_databases.isolation_databases,
+    "watching": watching.watching,
 }
 
 SQLITE_ONLY = {"startup", "journey"}

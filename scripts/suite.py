@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Not ".coverage.something": that is how coverage names the parts it combines.
 STAMP = ROOT / ".coverage-stamp"
 MEASURED = ("src", "dbparity", "tests", "benchmarks", "scripts", "env", "docs", "requirements")
+# The package's own tests start pytest runs with its plugin, and run without it: dbparity/pyproject.toml.
+SUITES = (["dbparity/tests"], ["tests"])
 MADE = frozenset({"__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", "dist"})
 
 
@@ -35,11 +37,11 @@ def coverage(*arguments: str) -> int:
 
 
 def run(options: list[str]) -> int:
-    """Run pytest under coverage. Only a suite that passed is remembered."""
+    """Run both suites under coverage. Only what passed is remembered."""
     STAMP.unlink(missing_ok=True)
     before = fingerprint()
     coverage("erase")
-    outcome = coverage("run", "-m", "pytest", *options)
+    outcome = max(coverage("run", "-m", "pytest", *suite, *options) for suite in SUITES)
     outcome = outcome or coverage("combine", "--quiet")
     if outcome == 0:
         STAMP.write_text(f"{before}\n", "ascii")

@@ -1,7 +1,8 @@
 """What tests make: a clock they move, a mailbox they read, and accounts by the calls that a client would use."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -11,13 +12,17 @@ from uuid import uuid4
 import httpx2
 from fastapi import FastAPI
 
+from dashtam.app import create_app
 from dashtam.core.clock import Clock
 from dashtam.core.mail import MemoryTransport
+from dashtam.core.passwords import HashCost
 from dashtam.core.service import Service
 from dashtam.journey.mailbox import Mail, wait_for_token
 from dashtam.settings import Settings
 
 API = "/api/v1"
+CHEAP = HashCost(memory_kib=8, time_cost=1)
+SECRET = "Zk3vQx8pLw2nRt6yBs9dHf4gJm7cXa5eUo1i-tests"
 PASSWORD = "seven grey herons over the weir"
 OTHER_PASSWORD = "a lantern left burning upstairs"
 NAME = "Ada Lovelace"
@@ -166,3 +171,16 @@ def problem(answer: httpx2.Response) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     type_: str = answer.json()["type"]
     return type_.removeprefix("urn:problem-type:dashtam:")
+
+
+@asynccontextmanager
+async def deployed(settings: Settings, hash_cost: HashCost | None = None) -> AsyncIterator[Deployment]:
+    """The application of these settings, started, with a client and its mailbox."""
+    clock, mailbox = MovableClock(), MemoryMailbox()
+    app = create_app(settings, clock=clock, transport=mailbox.transport, hash_cost=hash_cost)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url=settings.public_url) as client,
+    ):
+        yield Deployment(app, client, mailbox, clock, settings)

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from dbparity.testing.postgres import PostgresMissing, PrivateCluster
@@ -38,7 +39,30 @@ class Live:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[PrivateCluster]:
-    server = PrivateCluster()
+    yield from _served(PrivateCluster())
+
+
+@pytest.fixture(scope="session")
+def quick_cluster() -> Iterator[PrivateCluster]:
+    """A server that does not wait for the disk: for tests that make many databases."""
+    yield from _served(PrivateCluster({"fsync": "off", "max_wal_size": "4GB"}))
+
+
+@pytest.fixture(scope="session")
+def _one_database(quick_cluster: PrivateCluster) -> Iterator[str]:
+    with quick_cluster.database() as made:
+        yield made
+
+
+@pytest.fixture
+def emptied(quick_cluster: PrivateCluster, _one_database: str) -> sa.URL:
+    """A PostgreSQL database for all, without a table: cheaper than one for each test."""
+    url = sa.make_url(_one_database)
+    quick_cluster.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", str(url.database))
+    return url
+
+
+def _served(server: PrivateCluster) -> Iterator[PrivateCluster]:
     try:
         server.start()
     except PostgresMissing as missing:

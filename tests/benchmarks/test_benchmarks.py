@@ -16,7 +16,17 @@ from benchmarks.serving import Same, get
 from dbparity.testing.postgres import PostgresMissing
 
 SHORT = 0.1
-ROWS = {"profile": 9, "refresh": 3, "login": 2, "startup": 2, "journey": 1, "schema": 2}
+ROWS = {
+    "profile": 9,
+    "refresh": 3,
+    "login": 2,
+    "startup": 2,
+    "journey": 1,
+    "schema": 2,
+    "isolation": 2,
+    "isolation-databases": 2,
+    "watching": 2,
+}
 RUNS = [(name, "sqlite") for name in ROWS] + [
     (name, "postgresql") for name in ROWS if name not in catalogue.SQLITE_ONLY
 ]

@@ -8,6 +8,8 @@ from sqlmodel import col, select
 from dashtam.core.db import Database, after_commit
 from dashtam.core.tables import AuditEvent
 
+pytestmark = pytest.mark.dbparity(isolation="clone")  # commits, locks and connections are what is tested
+
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:

@@ -45,6 +45,8 @@ from dashtam.core.signatures import SCHEMES
 from dashtam.core.strict_jwt import TokenRefusedError
 from dashtam.core.tables import SigningKey
 
+pytestmark = pytest.mark.dbparity(isolation="clone")  # two nodes are processes of their own
+
 SECRET = SecretKey(b"a secret of thirty-two bytes, or more")
 OTHER_SECRET = SecretKey(b"another secret of thirty-two bytes, or more")
 NOON = datetime(2030, 5, 17, 12, 0, tzinfo=UTC)

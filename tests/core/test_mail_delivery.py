@@ -21,6 +21,9 @@ from dashtam.settings import Settings
 from dbparity.testing.postgres import PrivateCluster
 from tests.core.mail_rig import TOKEN, Misbehaving, Rig, eventually, outbox_of, rigged, running
 
+# Several workers, and some of them processes that are killed.
+pytestmark = pytest.mark.dbparity(isolation="clone")
+
 DAY = timedelta(days=1)
 
 
@@ -318,7 +321,7 @@ class TestTroubleWithTheDatabase:
         assert sum("cannot read the outbox" in record.message for record in caplog.records) == 1
         assert sum("reads the outbox again" in record.message for record in caplog.records) == 1
 
-    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+    @pytest.mark.parametrize("dbparity_database_url", ["postgresql"], indirect=True)
     async def test_a_worker_outlives_the_loss_of_every_connection(
         self, rig: Rig, cluster: PrivateCluster
     ) -> None:

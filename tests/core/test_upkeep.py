@@ -9,8 +9,7 @@ from sqlmodel import SQLModel, select
 from dashtam.core import upkeep
 from dashtam.core.tables import AuditEvent, OneTimeToken, OutboxMail, Session, ThrottleCounter, User
 from dashtam.settings import Settings
-from tests.conftest import CHEAP, deployed
-from tests.makers import Deployment
+from tests.makers import CHEAP, Deployment, deployed
 
 
 async def rows(service: Deployment, table: type[SQLModel]) -> int:

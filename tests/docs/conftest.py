@@ -1,22 +1,29 @@
 """A production deployment, for what the pages say of one."""
 
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
 from dashtam.settings import load
-from tests.conftest import CHEAP, SECRET, deployed
-from tests.makers import Deployment
+from tests.makers import CHEAP, SECRET, Deployment, deployed
 
 
 @pytest.fixture
-async def production(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Deployment]:
+def sqlite_url(
+    base_url: Callable[[str], str], dbparity_lend: Callable[[str], AbstractContextManager[str]]
+) -> Iterator[str]:
+    """A migrated SQLite database of this test's own."""
+    with dbparity_lend(base_url("sqlite")) as url:
+        yield url
+
+
+@pytest.fixture
+async def production(sqlite_url: str) -> AsyncIterator[Deployment]:
     """The running service with the settings of production, but for where its mail goes."""
     settings = load(
         environment="prod",
-        database_url=f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'dashtam.db')}",
+        database_url=sqlite_url,
         secret_key=SECRET,
         public_url="https://auth.example.org",
         mail_transport="smtp",

@@ -17,7 +17,7 @@ GUIDE = (ROOT / "docs" / "api-guide.md").read_text("utf-8")
 EXAMPLES = [json.loads(block.text) for block in blocks(GUIDE, "json")]
 
 # The promises are the same on every database; that both keep them is shown by the tests of the features.
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 
 
 async def send(service: Deployment, body: bytes | str, path: str = "/auth/login") -> httpx2.Response:

@@ -1,16 +1,14 @@
 """What journey.md says of the journey: its failure is real, its reports are there, production works as told."""
 
 import re
-from pathlib import Path
 
 import httpx2
 import pytest
 
 from dashtam.journey import HttpMailbox, play
 from dashtam.settings import Settings, load
-from tests.conftest import CHEAP, SECRET, deployed
 from tests.docs.reading import ROOT, blocks
-from tests.makers import Deployment
+from tests.makers import CHEAP, SECRET, Deployment, deployed
 
 PAGE = (ROOT / "docs" / "journey.md").read_text("utf-8")
 SMOKE_TOKEN = "Qm4vRx7pLw1nKt5yBs8dHf3gJz6cVa2e-journeys"
@@ -35,13 +33,11 @@ async def test_the_failure_on_the_page_is_the_one_that_is_seen(settings: Setting
 
 
 @pytest.fixture
-def guarded(sqlite_template: Path, tmp_path: Path) -> Settings:
+def guarded(sqlite_url: str) -> Settings:
     """The settings of a production deployment with a SMOKE_TOKEN."""
-    database = tmp_path / "dashtam.db"
-    database.write_bytes(sqlite_template.read_bytes())
     return load(
         environment="prod",
-        database_url=f"sqlite:///{database}",
+        database_url=sqlite_url,
         secret_key=SECRET,
         public_url="https://auth.example.org",
         mail_transport="smtp",

@@ -7,9 +7,8 @@ from sqlalchemy import text
 
 from dashtam.core import upkeep
 from dashtam.settings import load
-from tests.conftest import SECRET, deployed
 from tests.docs.reading import ROOT
-from tests.makers import Deployment, problem
+from tests.makers import SECRET, Deployment, deployed, problem
 
 PAGE = " ".join((ROOT / "docs" / "operations.md").read_text("utf-8").split())
 
@@ -39,7 +38,7 @@ async def test_a_server_without_tables_serves_and_says_it_is_not_ready(tmp_path:
     assert "dashtam migrate up" in ready.json()["detail"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_what_is_over_is_deleted_after_thirty_days_and_the_audit_stays(service: Deployment) -> None:
     assert "are deleted after 30 days" in PAGE
     account = await service.logged_in()

@@ -1,7 +1,6 @@
 """Deployments of real processes, shared by the tests of a kind: accounts are apart, so the tests are."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from dashtam.core.db import Database
-from dbparity.testing.postgres import PrivateCluster
 from tests.faults.nursery import Nursery
 from tests.faults.site import Site
 
@@ -22,37 +20,17 @@ NewSite = Callable[..., AbstractContextManager[Site]]
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> Callable[[], AbstractContextManager[str]]:
-    """Lends a migrated database on PostgreSQL, or skips the test that asks where there is none.
-
-    The template is made here and not when it is asked for: a test that asks has an event loop already.
-    """
-    try:
-        cluster: PrivateCluster = request.getfixturevalue("cluster")
-        template: str = request.getfixturevalue("postgres_template")
-    except pytest.skip.Exception as skipped:
-        reason = str(skipped)
-        return lambda: pytest.skip(reason)
-    return lambda: cluster.database(template=template)
-
-
-@pytest.fixture(scope="session")
 def new_database(
     tmp_path_factory: pytest.TempPathFactory,
-    sqlite_template: Path,
-    postgres: Callable[[], AbstractContextManager[str]],
+    base_url: Callable[[str], str],
+    dbparity_lend: Callable[[str], AbstractContextManager[str]],
 ) -> NewDatabase:
-    """Lends a migrated database of a kind ("sqlite", "postgresql"): its URL, and a folder beside it."""
+    """Lends a migrated database of a kind ("sqlite", "postgresql"): its URL, and a folder of its own."""
 
     @contextmanager
     def lend(kind: str) -> Iterator[tuple[str, Path]]:
-        folder = tmp_path_factory.mktemp("site")
-        if kind == "sqlite":
-            shutil.copy(sqlite_template, folder / "dashtam.db")
-            yield f"sqlite+aiosqlite:///{folder}/dashtam.db", folder
-        else:
-            with postgres() as url:
-                yield url, folder
+        with dbparity_lend(base_url(kind)) as url:
+            yield url, tmp_path_factory.mktemp("site")
 
     return lend
 

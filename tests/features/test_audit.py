@@ -112,7 +112,7 @@ async def delete(service: Deployment, account: Account) -> httpx2.Response:
     return await service.client.request("DELETE", "/api/v1/auth/me", json=form, headers=account.bearer)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_reading_and_malformed_requests_write_no_row(service: Deployment) -> None:
     account = await service.logged_in()
     for answer in (

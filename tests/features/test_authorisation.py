@@ -133,12 +133,12 @@ async def session_id(service: Deployment, headers: dict[str, str]) -> str:
     return str(id_)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_every_route_has_a_policy_and_every_policy_a_route(service: Deployment) -> None:
     assert sorted(calls(service)) == sorted(POLICY)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_the_document_asks_for_a_token_where_the_policy_does(service: Deployment) -> None:
     for path, item in service.app.openapi()["paths"].items():
         for method, operation in item.items():
@@ -189,7 +189,7 @@ async def test_anybody_may_call_what_is_open_to_anybody(service: Deployment) -> 
             assert answer.status_code == status, (call, answer.text)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_other_methods_are_refused_by_name_and_change_nothing(service: Deployment) -> None:
     account = await service.logged_in()
     by_path: dict[str, set[str]] = {}
@@ -218,7 +218,7 @@ async def test_other_methods_are_refused_by_name_and_change_nothing(service: Dep
     assert (await service.get("/auth/me", headers=account.bearer)).status_code == 200
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 async def test_a_route_without_a_policy_is_noticed(service: Deployment) -> None:
     """The twin: planted, and found by the very comparison above."""
     service.app.router.add_api_route("/planted", lambda: None, methods=["GET"])

@@ -239,7 +239,8 @@ async def test_a_login_that_verified_the_password_before_a_change_opens_nothing_
     assert len(sessions) == (1 if change == "nothing" else 0)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.dbparity(isolation="clone")  # one connection waits for another
+@pytest.mark.parametrize("dbparity_database_url", ["postgresql"], indirect=True)
 async def test_a_login_waits_for_a_change_that_has_the_accounts_row(service: Deployment) -> None:
     """Paused between the hash and its insert, by the row's lock in another connection."""
     email = await service.verified()

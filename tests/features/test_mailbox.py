@@ -13,9 +13,8 @@ from pydantic import SecretStr
 from dashtam.core.mail import Letter, MailDeferredError, MaildirTransport
 from dashtam.core.mail.messages import Composer
 from dashtam.settings import Settings
-from tests.conftest import CHEAP, SECRET, deployed
 from tests.core.mail_rig import START, TOKEN
-from tests.makers import Deployment, new_email, problem
+from tests.makers import CHEAP, SECRET, Deployment, deployed, new_email, problem
 
 JSON = {"Accept": "application/json"}
 SMOKE_TOKEN = "qV7-smoke-4nJx9Lr2Tz8Wb5Kd1Hp6Ys3M"
@@ -87,7 +86,7 @@ class TestTheMaildir:
             await MaildirTransport(tmp_path / "box").send(mail_to("ada@example.org"))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 class TestTheDevelopmentMailbox:
     async def test_json_shows_the_mail_of_an_address_newest_first(self, service: Deployment) -> None:
         email = await service.verified()
@@ -159,7 +158,7 @@ class TestTheDevelopmentMailbox:
                 assert (answer.status_code, problem(answer)) == (404, "not-found")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 class TestTheSmokeMailbox:
     @pytest.fixture
     async def journeys(self, settings: Settings) -> AsyncIterator[Deployment]:

@@ -12,12 +12,11 @@ import httpx2
 import pytest
 
 from dashtam.settings import Settings, load
-from tests.conftest import SECRET
 from tests.features.contract import Contract
 from tests.features.served import Served, served
-from tests.makers import API, NAME, OTHER_PASSWORD, Deployment
+from tests.makers import API, NAME, OTHER_PASSWORD, SECRET, Deployment
 
-ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ONLY_SQLITE = pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MANY = "100000/1h"

@@ -14,15 +14,14 @@ from playwright.async_api import Browser, Page, async_playwright
 
 import dashtam
 from dashtam.settings import Settings
-from tests.conftest import CHEAP, deployed
-from tests.makers import OTHER_PASSWORD, PASSWORD, Deployment, new_email
+from tests.makers import CHEAP, OTHER_PASSWORD, PASSWORD, Deployment, deployed, new_email
 
 CHROMIUM = Path("/usr/bin/chromium")
 PAGES = ["/verify-email", "/reset-password", "/confirm-email"]
 FORGED = ("Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix")
 TOKEN = "dot1_" + "A" * 43
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 
 
 class TestWithoutABrowser:

@@ -15,7 +15,7 @@ from dashtam.core.tables import Session, User
 from dashtam.features.password_reset import prepare_reset
 from tests.makers import OTHER_PASSWORD, PASSWORD, Deployment, bearer, new_email, problem
 
-ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ONLY_SQLITE = pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 FOREIGN_HEADERS = {
     "X-Forwarded-Host": "evil.example",
     "X-Forwarded-Server": "evil.example",

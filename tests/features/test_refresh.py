@@ -19,7 +19,7 @@ from dashtam.core.sessions import RefreshTokens
 from dashtam.core.tables import AuditEvent, Session
 from tests.makers import PASSWORD, Account, Deployment, bearer, problem
 
-ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+ONLY_SQLITE = pytest.mark.parametrize("dbparity_database_url", ["sqlite"], indirect=True)
 
 
 async def refresh(service: Deployment, token: str) -> httpx2.Response:

@@ -9,8 +9,7 @@ from dashtam.core import one_time
 from dashtam.core.passwords import HashCost
 from dashtam.core.tables import AuditEvent, OneTimeToken, OutboxMail, User
 from dashtam.settings import Settings
-from tests.conftest import CHEAP, deployed
-from tests.makers import NAME, OTHER_PASSWORD, PASSWORD, Deployment, new_email, problem
+from tests.makers import CHEAP, NAME, OTHER_PASSWORD, PASSWORD, Deployment, deployed, new_email, problem
 
 MASK = "mask of a stranger at midnight"
 

@@ -11,7 +11,9 @@ from sqlmodel import select
 from dashtam.core.tables import OutboxMail, User
 from tests.makers import API, NAME, PASSWORD, Deployment, bearer, new_email, problem
 
-ONLY_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # no database is reached
+ONLY_SQLITE = pytest.mark.parametrize(
+    "dbparity_database_url", ["sqlite"], indirect=True
+)  # no database is reached
 
 BAD_ADDRESSES = (
     "", " ", "a", "a@", "@b.org", "a@b", "a@@b.org", "a@b@c.org", "a b@c.org", " a@b.org", "a@b.org ",

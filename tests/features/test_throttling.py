@@ -12,9 +12,19 @@ from sqlmodel import select
 
 from dashtam.core.tables import ThrottleCounter
 from dashtam.settings import Settings, load
-from tests.conftest import CHEAP, SECRET, deployed
 from tests.features.work import watched
-from tests.makers import API, NAME, OTHER_PASSWORD, PASSWORD, Deployment, new_email, problem
+from tests.makers import (
+    API,
+    CHEAP,
+    NAME,
+    OTHER_PASSWORD,
+    PASSWORD,
+    SECRET,
+    Deployment,
+    deployed,
+    new_email,
+    problem,
+)
 
 WRONG = "not the password of anybody here"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dbparity.schema import declared, live
@@ -9,7 +11,7 @@ from dbparity.schema.difference import differences
 from dbparity.schema.report import Difference, Kind, Report, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import Connection, MetaData
 
@@ -31,32 +33,77 @@ def compare(
     schema if it has one; `ignore_tables` are tables of others, neither missed nor found too many. Server
     defaults, comments, and the text of expressions, predicates and checks are not compared.
     """
+    check_filled(metadata)
+    with unchanged(connection):
+        return _report(connection, metadata, version_table, set(ignore_tables))
+
+
+def check_filled(metadata: MetaData) -> None:
+    """Refuse metadata without tables, which every database would match."""
     if not metadata.tables:
         msg = "The metadata has no tables: import the modules that declare the models before comparing."
         raise ValueError(msg)
+
+
+@contextmanager
+def unchanged(connection: Connection) -> Iterator[bool]:
+    """Leave no transaction behind where there was none; tells whether there was one."""
     borrowed = connection.in_transaction()
     try:
-        return _report(connection, metadata, version_table, set(ignore_tables))
+        yield borrowed
     finally:
         if not borrowed:
             connection.rollback()
 
 
-def _report(connection: Connection, metadata: MetaData, version_table: str, ignored: set[str]) -> Report:
+@dataclass(frozen=True)
+class Tables:
+    """The tables of the models, and what differs from them in the database."""
+
+    models: frozenset[str]
+    live: frozenset[str]
+    differences: tuple[Difference, ...]
+    elsewhere: str = ""
+    """Where the missing tables are instead, if somewhere else holds every one of them."""
+
+    schemas: tuple[str, ...] = ()
+    """The schemas of that place."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(each.table for each in self.differences if each.kind is Kind.TABLE_MISSING)
+
+    @property
+    def none_there(self) -> bool:
+        return bool(self.missing) and len(self.missing) == len(self.models)
+
+
+def tables(connection: Connection, metadata: MetaData, ignored: Collection[str]) -> Tables:
+    """Compare table by table, without a look at the version table."""
     default = live.default_schema(connection)
     models = declared.read(metadata, connection.dialect, default)
     there = live.read(connection, {table.schema for table in metadata.tables.values() if table.schema})
-    for name in ignored | {version_table, version_table.rpartition(".")[2]}:
+    # Where models name the default schema outright, so does the live side.
+    for name in {*ignored, *(f"{default}.{name}" for name in ignored)}:
         models.pop(name, None)
         there.pop(name, None)
-    found = tuple(differences(models, there))
-    missing = [each.table for each in found if each.kind is Kind.TABLE_MISSING]
+    found = Tables(frozenset(models), frozenset(there), tuple(differences(models, there)))
+    missing = list(found.missing)
     if not missing:
+        return found
+    sought = live.seek(connection, missing)
+    told = _told(sought, missing, nowhere=default is None)
+    return replace(found, elsewhere=told, schemas=tuple(sorted(set(sought.schemas.values()))) if told else ())
+
+
+def _report(connection: Connection, metadata: MetaData, version_table: str, ignored: set[str]) -> Report:
+    seen = tables(connection, metadata, ignored | {version_table, version_table.rpartition(".")[2]})
+    found = seen.differences
+    if not seen.missing:
         return _matched(found)
-    elsewhere = _told(live.seek(connection, missing), missing, nowhere=default is None)
-    if len(missing) < len(models):
-        return Report(Verdict.PARTLY_APPLIED, found, hint=elsewhere or MIGRATE)
-    return _nothing_there(found, live.revisions(connection, version_table), elsewhere)
+    if not seen.none_there:
+        return Report(Verdict.PARTLY_APPLIED, found, hint=seen.elsewhere or MIGRATE)
+    return _nothing_there(found, live.revisions(connection, version_table), seen.elsewhere)
 
 
 def _matched(found: tuple[Difference, ...]) -> Report:

@@ -1,0 +1,1 @@
+"""Databases for tests: their schema built once and proven, their names, their clones, their end."""
