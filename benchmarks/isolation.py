@@ -18,7 +18,7 @@ from benchmarks.figure import Figure, Target, ratios
 from dbparity.config import Config
 from dbparity.isolation.routing import Router
 from dbparity.isolation.savepoint import SavepointIsolation
-from dbparity.observer import Observer, close_background_loop
+from dbparity.observer import Observer, background_loop_in_use
 from dbparity.provision.database import TestDatabase
 from dbparity.watch import RunningTest, Watch
 
@@ -36,13 +36,11 @@ def isolation(place: Place, seconds: float) -> list[Figure]:
     base = make_url(str(place.settings.database))
     backend = base.get_backend_name()
     drivers = DRIVERS[backend]
-    try:
+    with background_loop_in_use():
         return [
             _measured(place.database, base.set(drivername=f"{backend}+{driver}"), seconds / len(drivers))
             for driver in drivers
         ]
-    finally:
-        close_background_loop()
 
 
 def _measured(database: str, url: sa.URL, seconds: float) -> Figure:

@@ -22,7 +22,7 @@ from dbparity.isolation.delete import DeleteIsolation
 from dbparity.isolation.routing import Router
 from dbparity.observer import Observer
 from dbparity.provision.database import TestDatabase
-from dbparity.provision.databases import databases_of
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.templates import Templates
 from dbparity.watch import RunningTest, Watch
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from benchmarks.databases import Place
 from benchmarks.figure import Figure, Target, ratios
 from dbparity.config import Config
-from dbparity.observer import Observer, close_background_loop
+from dbparity.observer import Observer, background_loop_in_use
 from dbparity.plugin.detectors import detectors
 from dbparity.provision.database import TestDatabase
 from dbparity.watch import RunningTest, Watch
@@ -43,10 +43,8 @@ class Thing(Base):
 
 def watching(place: Place, seconds: float) -> list[Figure]:
     """Milliseconds that a test of 20 statements takes longer, and that 300 held objects take to be compared."""
-    try:
+    with background_loop_in_use():
         return asyncio.run(_measured(place, seconds / 2))
-    finally:
-        close_background_loop()
 
 
 async def _measured(place: Place, seconds: float) -> list[Figure]:

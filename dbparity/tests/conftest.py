@@ -73,17 +73,23 @@ def _served(server: PrivateCluster) -> Iterator[PrivateCluster]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def live_url(cluster: PrivateCluster) -> str:
+    """A database that nobody else writes to."""
+    return cluster.create_database("live")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
     if request.param == "sqlite":
         yield from _connected(f"sqlite+aiosqlite:///{tmp_path}/live.db")
     else:
-        yield from _connected(request.getfixturevalue("cluster").url())
+        yield from _connected(request.getfixturevalue("live_url"))
 
 
 @pytest.fixture
-def postgres(cluster: PrivateCluster) -> Iterator[Live]:
-    yield from _connected(cluster.url())
+def postgres(live_url: str) -> Iterator[Live]:
+    yield from _connected(live_url)
 
 
 def _connected(url: str) -> Iterator[Live]:

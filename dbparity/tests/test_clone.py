@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from dbparity.config import Strictness
 from dbparity.findings import Finding
 from dbparity.isolation.clone import CloneIsolation
-from dbparity.provision.databases import Note, databases_of
+from dbparity.provision.databases import Note
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.templates import Templates
 
 if TYPE_CHECKING:

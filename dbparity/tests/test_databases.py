@@ -13,7 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from dbparity.observer import Observer
-from dbparity.provision.databases import DatabaseRefusedError, Databases, Note, databases_of
+from dbparity.provision.databases import Databases, Note
+from dbparity.provision.errors import DatabaseRefusedError
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.names import RunName, TemplateName, checkout_of, fresh, run_slug
 from dbparity.provision.postgres import PostgresDatabases
 from dbparity.provision.templates import Templates
@@ -29,7 +31,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 from dbparity.observer import Observer
-from dbparity.provision.databases import databases_of
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.templates import Templates
 
 url, root, run, worker, stop = sys.argv[1:]

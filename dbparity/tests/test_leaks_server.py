@@ -39,11 +39,17 @@ def watch() -> Iterator[Watch]:
     watch.stop()
 
 
+@pytest.fixture(scope="module")
+def items(cluster: PrivateCluster) -> Iterator[str]:
+    with cluster.database() as url:
+        cluster.sql("CREATE TABLE item (name text)", url.rpartition("/")[2])
+        yield url
+
+
 @pytest.fixture
-def postgres(cluster: PrivateCluster, tmp_path: Path) -> Iterator[TestDatabase]:
-    url = make_url(cluster.url())
+def postgres(items: str, tmp_path: Path) -> Iterator[TestDatabase]:
+    url = make_url(items)
     observer = Observer(url.set(drivername="postgresql+psycopg"))
-    observer.call(lambda it: it.execute(text("CREATE TABLE IF NOT EXISTS item (name text)")), autocommit=True)
     config, metadata = Config(root=tmp_path), MetaData()
     yield TestDatabase(url, url, metadata, config, observer, "run", "main", tmp_path)
     observer.close()

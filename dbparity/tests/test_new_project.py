@@ -175,6 +175,8 @@ def rows(path: Path) -> int:
 
 
 def test_four_lines_make_the_suite_isolated_with_the_gate_on(project: Path, installed: Path) -> None:
+    (project / "pyproject.toml").write_text(PROJECT["pyproject.toml"])
+    (project / "blog_test.db").unlink(missing_ok=True)
     without = suite(project, installed)
     assert "dbparity:" not in without.stdout
     assert "1 failed, 2 passed" in without.stdout, without.stdout  # the second post meets the first
@@ -194,6 +196,8 @@ def test_four_lines_make_the_suite_isolated_with_the_gate_on(project: Path, inst
 
 
 def test_the_wheel_has_the_command_too(project: Path, installed: Path) -> None:
+    (project / "pyproject.toml").write_text(PROJECT["pyproject.toml"] + FOUR_LINES)
+    assert suite(project, installed, "-k", "wheel").returncode == 0  # which builds the schema
     done = called([installed / "bin" / "dbparity", "schema", "--json"], project, installed)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "ready"

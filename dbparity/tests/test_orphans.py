@@ -13,7 +13,8 @@ from isolated import asked, fill
 
 from dbparity.cli import main
 from dbparity.observer import Observer
-from dbparity.provision.databases import Databases, Note, databases_of
+from dbparity.provision.databases import Databases, Note
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.names import checkout_of, fresh
 from dbparity.provision.orphans import collect, find
 from dbparity.provision.templates import Templates
@@ -29,7 +30,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from isolated import fill
-from dbparity.provision.databases import databases_of
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.templates import Templates
 
 url, root, run = sys.argv[1:4]

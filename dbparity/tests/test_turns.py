@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dbparity.testing.postgres import PrivateCluster
 
 ROUNDS = 50
-SOON = WAIT_SECONDS * 0.7
+SOON = WAIT_SECONDS * 0.9
 """Nobody has waited who needs no longer than this, on a slow machine too."""
 
 
@@ -283,7 +283,7 @@ def test_who_waits_in_vain_goes_on_says_so_and_waits_for_that_one_no_more(awaite
         assert first >= WAIT_SECONDS
         assert second < SOON
         (note,) = test.notes[NOTES]
-        assert "waited 1 s before its first change" in note
+        assert "waited 3 s before its first change" in note
         assert note.count("test_turns.py:") == 2
 
 
@@ -302,7 +302,7 @@ def test_two_that_wait_for_each_other_get_on(awaited: Suite) -> None:
                     await audit.commit()
                 await session.commit()
 
-        await asyncio.wait_for(asyncio.gather(*(both(str(number)) for number in range(10))), SOON * 5)
+        await asyncio.wait_for(asyncio.gather(*(both(str(number)) for number in range(10))), 60)
 
     with under(awaited) as isolation, awaited.test(isolation) as test:
         asyncio.run(visit())

@@ -83,6 +83,7 @@ class Loop:
 
 
 _loop: Loop | None = None
+_users = 0
 _starting = threading.Lock()
 
 
@@ -102,6 +103,22 @@ def close_background_loop() -> None:
         if _loop is not None:
             _loop.close()
             _loop = None
+
+
+@contextmanager
+def background_loop_in_use() -> Iterator[None]:
+    """End the loop after this block, unless another one still uses it: a run within a run, say."""
+    global _users  # noqa: PLW0603 - the same
+    with _starting:
+        _users += 1
+    try:
+        yield
+    finally:
+        with _starting:
+            _users -= 1
+            is_last = not _users
+        if is_last:
+            close_background_loop()
 
 
 class Observer:

@@ -16,7 +16,8 @@ from dbparity.isolation.blocked import Blocked
 from dbparity.isolation.dirty import DirtyTables
 from dbparity.isolation.leftovers import Leftovers
 from dbparity.isolation.routing import RedirectTo
-from dbparity.isolation.slate import SEEDS_MOST, BlockedError, slate_of
+from dbparity.isolation.slate import SEEDS_MOST, BlockedError
+from dbparity.isolation.slates import slate_of
 from dbparity.targets import identity_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ What differs from real commits, and cannot be helped:
   table with such changes.
 - A rollback is impossible where another session changed something later: IsolationConflictError. In production
   that is ordinary; such a test needs "delete" or "clone". So that it does not happen by chance, a session waits
-  before its first change for the open changes of others, where those can go on meanwhile (`turns`): a second at most.
+  before its first change for the open changes of others, if those can go on meanwhile (`turns`): 3 s at most.
 - Nobody waits for anybody's locks, and stricter isolation levels have no effect. Sessions take turns, statement by
   statement.
 - What lasts for a transaction lasts for the test: SET LOCAL, advisory locks, ON COMMIT DROP. NOTIFY is never sent.

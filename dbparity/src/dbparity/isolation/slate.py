@@ -10,7 +10,6 @@ from dbparity.isolation.dirty import Names
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sqlalchemy.engine import URL
 
 SEEDS_MOST = 5000
 """How many rows of a table are remembered. Reference data is smaller; a copy of production is not a seed."""
@@ -108,14 +107,3 @@ class Slate(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
-
-
-def slate_of(url: URL) -> Slate:
-    """The slate of the database at this URL."""
-    if url.get_backend_name() == "sqlite":
-        from dbparity.isolation.slate_sqlite import SqliteSlate  # noqa: PLC0415 - each is wanted alone
-
-        return SqliteSlate(url)
-    from dbparity.isolation.slate_postgres import PostgresSlate  # noqa: PLC0415 - the same
-
-    return PostgresSlate(url)

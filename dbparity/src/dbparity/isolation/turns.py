@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dbparity.isolation.segments import Stack, Transaction
 
 PAUSE_SECONDS = 0.004
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from dbparity.observer import Observer
 from dbparity.provision import orphans
 from dbparity.provision.build import build
 from dbparity.provision.database import TestDatabase
-from dbparity.provision.databases import DatabaseRefusedError, databases_of
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.provision.fingerprint import fingerprint
 from dbparity.provision.gate import ensure_database, open_gate
 from dbparity.provision.held import first_line
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.party import Party
 from dbparity.provision.presence import Presence
 from dbparity.provision.templates import Templates

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +17,7 @@ from dbparity.config import BadConfigError, Config, load, metadata_of, resolve
 from dbparity.findings import Finding
 from dbparity.isolation.routing import Router
 from dbparity.isolation.savepoint import SavepointIsolation
-from dbparity.observer import close_background_loop
+from dbparity.observer import background_loop_in_use
 from dbparity.plugin.databases import Databases, Wanted
 from dbparity.plugin.detectors import detectors
 from dbparity.sessions.factory import session_factory
@@ -57,6 +58,7 @@ class Run:
         self.watch = Watch(detectors(config), config.detectors)
         self.router = Router(self.watch)
         self.databases = Databases(self)
+        self._loop = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix=f"dbparity-{self.id}-"))
         self._heard: list[Finding] = []
 
@@ -85,6 +87,7 @@ class Run:
 
     def start(self) -> None:
         """Watch from now on."""
+        self._loop.enter_context(background_loop_in_use())
         if self.config.configured:
             self.router.install()
             self.watch.start()
@@ -106,7 +109,7 @@ class Run:
         if self._pytestconfig.stash.get(EXPORTED, False):
             os.environ.pop(self.config.variable, None)
         self.databases.close()
-        close_background_loop()
+        self._loop.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def prepare(self) -> TestDatabase:

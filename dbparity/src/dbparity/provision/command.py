@@ -11,7 +11,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from dbparity.config import BadConfigError, load
 from dbparity.observer import close_background_loop
-from dbparity.provision.databases import DatabaseRefusedError, databases_of
+from dbparity.provision.errors import DatabaseRefusedError
+from dbparity.provision.kinds import databases_of
 from dbparity.provision.names import checkout_of
 from dbparity.provision.orphans import Orphan, drop, find, without_newest
 

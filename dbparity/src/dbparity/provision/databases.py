@@ -6,18 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy.engine import make_url
-
-from dbparity.provision.errors import ProvisionError
-
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL
-
-
-class DatabaseRefusedError(ProvisionError):
-    """The server, or the system, would not make, copy or drop a database; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +99,3 @@ class Databases(Protocol):
 
     def close(self) -> None:
         """Close connections to the server."""
-
-
-def databases_of(base: URL | str) -> Databases:
-    """The databases beside this one."""
-    base = make_url(base)
-    if base.get_backend_name() == "sqlite":
-        from dbparity.provision.sqlite import SqliteDatabases  # noqa: PLC0415 - each needs its own driver only
-
-        return SqliteDatabases(base)
-    if base.get_backend_name() == "postgresql":
-        from dbparity.provision.postgres import PostgresDatabases  # noqa: PLC0415 - the same
-
-        return PostgresDatabases(base)
-    msg = f"dbparity makes databases on PostgreSQL and SQLite, not on {base.get_backend_name()}."
-    raise DatabaseRefusedError(msg)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbparity.provision.databases import DatabaseRefusedError
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.provision.names import RunName, TemplateName, run_slug
 
 if TYPE_CHECKING:

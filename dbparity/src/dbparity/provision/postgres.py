@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dbparity.observer import Observer
-from dbparity.provision.databases import DatabaseRefusedError, Note, Stored
+from dbparity.provision.databases import Note, Stored
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.provision.held import HeldConnection
 from dbparity.provision.likeness import Likeness
 from dbparity.provision.lock import schema_lock

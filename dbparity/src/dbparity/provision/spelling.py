@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dbparity.provision.databases import DatabaseRefusedError
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.sqlstate import sqlstate
 from dbparity.targets import identity_of
 

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbparity.provision.databases import DatabaseRefusedError, Note, Stored
+from dbparity.provision.databases import Note, Stored
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.provision.lock import schema_lock
 from dbparity.provision.names import PREFIX
 from dbparity.provision.patience import Patience

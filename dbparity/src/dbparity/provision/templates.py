@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from dbparity.provision.databases import DatabaseRefusedError, Note
+from dbparity.provision.databases import Note
+from dbparity.provision.errors import DatabaseRefusedError
 from dbparity.provision.names import TemplateName, checkout_of, fresh
 from dbparity.provision.orphans import run_key
 

@@ -15,7 +15,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from dbparity.provision.databases import DatabaseRefusedError
+from dbparity.provision.errors import DatabaseRefusedError
 
 HOME = "DBPARITY_HOME"
 PRIVATE = 0o700
