@@ -228,7 +228,9 @@ def test_drop_all_at_the_end_of_a_session_is_named_by_the_next_run(pytester: pyt
     said = path.read_text().replace("shop:Base.metadata", "migrated:MODELS").replace('schema = "create"', "")
     path.write_text(said.replace("[tool.dbparity]", '[tool.dbparity]\nmigrations = "alembic.ini"', 1))
     Project(pytester.path, url).usual()
-    run(pytester).assert_outcomes(passed=1)
+    dropping = run(pytester)
+    dropping.assert_outcomes(passed=1)
+    dropping.stdout.fnmatch_lines(["after the last test the schema of * is stamped-but-empty: *"])
     stopped = run(pytester, "--dbparity-schema=verify")
     assert stopped.ret == 3
     stopped.stdout.fnmatch_lines(
@@ -237,3 +239,10 @@ def test_drop_all_at_the_end_of_a_session_is_named_by_the_next_run(pytester: pyt
     mended = run(pytester)
     mended.assert_outcomes(passed=1)
     mended.stdout.fnmatch_lines(["dbparity: *mended: was stamped-but-empty *"])
+
+
+def test_a_run_that_leaves_the_schema_as_it_was_says_nothing_of_it(pytester: pytest.Pytester) -> None:
+    project(pytester.path, f"sqlite:///{pytester.path}/shop_test.db", test_it="def test_it(committed): pass")
+    sound = run(pytester)
+    sound.assert_outcomes(passed=1)
+    assert "after the last test" not in sound.stdout.str()

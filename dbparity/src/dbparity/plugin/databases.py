@@ -25,7 +25,7 @@ from dbparity.provision.kinds import databases_of
 from dbparity.provision.party import Party
 from dbparity.provision.presence import Presence
 from dbparity.provision.templates import Templates
-from dbparity.provision.truth import Looked
+from dbparity.provision.truth import Looked, usable
 from dbparity.targets import identity_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dbparity.isolation.base import Isolation
     from dbparity.plugin.run import Run
+    from dbparity.schema import Report
 
 COLLECTORS = frozenset({"main", "gw0"})
 """The processes that clear away what earlier runs have left: one is enough."""
@@ -129,22 +130,19 @@ class Databases:
         self._verdicts += 1
         if self._verdicts > VERDICTS_MOST:
             return ""
-        config = database.config
-        migrations = str(config.root / config.migrations) if _migrates(config) else ""
-        looked = Looked(database.metadata, migrations, database.url)
         try:
-            return looked.at(database.observer, alone=True).render()
+            return _looked(database).render()
         except Exception as error:  # noqa: BLE001 - whatever it is, the test has a failure of its own to tell
             return f"unknown: {first_line(error)}"
 
     def finish(self) -> list[str]:
-        """Close the isolations; return what is to be said of databases that are kept."""
+        """Close the isolations; return what is to be said of databases that are kept, or false by now."""
         notices: list[str] = []
         for each in self._isolations.values():
             each.close()
             notices += getattr(each, "kept", [])
         self._isolations.clear()
-        return notices
+        return notices + [line for opened in self._open.values() for line in _false_by_now(opened.database)]
 
     def close(self) -> None:
         """Let go of everything."""
@@ -223,6 +221,26 @@ def _mode(said: object) -> IsolationMode:
     except ValueError as error:
         msg = f"There is no isolation {said!r} for a test: it can be {', '.join(IsolationMode)}."
         raise BadConfigError(msg) from error
+
+
+def _looked(database: TestDatabase) -> Report:
+    config = database.config
+    migrations = str(config.root / config.migrations) if _migrates(config) else ""
+    return Looked(database.metadata, migrations, database.url).at(database.observer, alone=True)
+
+
+def _false_by_now(database: TestDatabase) -> list[str]:
+    """Say so where the schema, true before the first test, is false after the last."""
+    try:
+        report = _looked(database)
+    except Exception:  # noqa: BLE001 - a server of the suite's own is gone by now
+        return []
+    if usable(report):
+        return []
+    place = identity_of(database.url)
+    return [
+        f"after the last test the schema of {place} is {report.verdict}: {report.hint or report.summary()}"
+    ]
 
 
 def _migrates(config: Config) -> bool:
