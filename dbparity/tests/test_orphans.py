@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from isolated import asked, fill
+from sqlalchemy.engine import make_url
 
 from dbparity.cli import main
 from dbparity.observer import Observer
@@ -17,6 +18,7 @@ from dbparity.provision.databases import Databases, Note
 from dbparity.provision.kinds import databases_of
 from dbparity.provision.names import checkout_of, fresh
 from dbparity.provision.orphans import collect, find
+from dbparity.provision.sqlite import SqliteDatabases
 from dbparity.provision.templates import Templates
 
 if TYPE_CHECKING:
@@ -225,3 +227,12 @@ def test_a_name_of_a_run_is_of_this_checkout_alone(databases: Databases, tmp_pat
     assert [each.checkout for each in find(databases) if each.stored.name == name] == [here]
     assert here != elsewhere
     assert name in collect(databases, elsewhere)  # not kept for anybody: it goes whoever looks
+
+
+def test_a_file_that_its_run_drops_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    databases = SqliteDatabases(make_url(f"sqlite:///{tmp_path}/app.db"))
+    stays, goes = (fresh("0a1b2c3d", "gone", "gw0") for _ in range(2))
+    databases.create(str(stays))
+    (databases.folder / f"{goes}.db").symlink_to(tmp_path / "dropped.db")  # listed, and not there
+    assert [each.name for each in databases.stored()] == [str(stays)]
+    assert not (tmp_path / "dropped.db").exists()

@@ -123,7 +123,7 @@ def test_tables_of_others_and_another_version_table_can_be_named(project: Projec
         (["--metadata", "migrated:USERS"], "a MetaData is needed"),
         (["--migrations", "nowhere.ini"], "The migrations cannot be read"),
         (["--url", "env:SHOP_UNSET"], "env:SHOP_UNSET is not set"),
-        (["--url", "duck://x"], "URL cannot be used"),
+        (["--url", "goose://x"], "URL cannot be used"),
     ],
 )
 def test_what_cannot_be_understood_is_a_usage_error(

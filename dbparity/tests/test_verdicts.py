@@ -249,7 +249,7 @@ def test_a_table_made_while_it_looks_is_no_error(live: Live, tmp_path: Path, clu
 
     def make() -> None:
         if live.dialect == "postgresql":
-            cluster.sql(made)
+            cluster.sql(made, "live")
             return
         with closing(sqlite3.connect(tmp_path / "live.db")) as other:
             other.execute(made)
@@ -271,7 +271,7 @@ def test_a_table_made_while_it_looks_is_no_error(live: Live, tmp_path: Path, clu
         assert live.run(compared).verdict is Verdict.EMPTY
         assert "late" in {each.table for each in report_of(live, models(1)).differences}
     finally:
-        cluster.sql("DROP TABLE IF EXISTS late")
+        cluster.sql("DROP TABLE IF EXISTS late", "live")
 
 
 def test_importing_it_does_not_import_alembic() -> None:

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,10 +96,11 @@ class SqliteDatabases:
     def stored(self, *, sizes: bool = False) -> list[Stored]:  # noqa: ARG002 - a file's is known at once
         """Every file of ours."""
         places = dict.fromkeys((self.folder, workspace() / "clones", self._kept, self._templates))
-        paths = [path for place in places for path in sorted(place.glob(f"{PREFIX}_*.db"))]
-        return [
-            Stored(path.stem, _note_of(path), path.stat().st_size, int(self._is_used(path))) for path in paths
-        ]
+        found = []
+        for path in (path for place in places for path in sorted(place.glob(f"{PREFIX}_*.db"))):
+            with suppress(FileNotFoundError):  # its run has dropped it meanwhile
+                found.append(Stored(path.stem, _note_of(path), path.stat().st_size, int(self._is_used(path))))
+        return found
 
     def hold(self, key: str) -> FileHold:
         """A shared lock on a file of that name."""
@@ -166,11 +167,12 @@ def _copied_through_sqlite(source: Path, target: Path) -> None:
 
 def _is_busy(path: Path) -> bool:
     """Whether somebody reads or writes it right now; one that is merely connected does not show."""
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-        try:
+    there = f"{path.resolve().as_uri()}?mode=rw"  # a file that has gone meanwhile is not made again
+    try:
+        with closing(sqlite3.connect(there, uri=True, timeout=0, isolation_level=None)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError:
-            return True
-        except sqlite3.DatabaseError:
-            return False
+    except sqlite3.OperationalError:
+        return True
+    except sqlite3.DatabaseError:
+        return False
     return False
