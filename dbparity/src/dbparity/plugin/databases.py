@@ -212,7 +212,8 @@ class Databases:
         with suppress(DatabaseRefusedError):  # who may not list databases has made none either
             gone = orphans.collect(templates.databases, templates.checkout)
             if gone:
-                self._run.notices.append(f"dropped {len(gone)} databases that earlier runs had left")
+                noun = "database" if len(gone) == 1 else "databases"
+                self._run.say(f"dropped {len(gone)} {noun} that earlier runs had left")
 
 
 def _mode(said: object) -> IsolationMode:

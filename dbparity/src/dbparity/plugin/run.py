@@ -54,7 +54,7 @@ class Run:
         self._pytestconfig = pytestconfig
         self.timelines: bool = pytestconfig.getoption("dbparity_timeline")
         self.notices: list[str] = []
-        """Lines for the summary that are no findings: kept clones, collected orphans."""
+        """Lines for the summary that are no findings: kept clones, a schema that is false by now."""
         self.watch = Watch(detectors(config), config.detectors)
         self.router = Router(self.watch)
         self.databases = Databases(self)
