@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dbparity.testing.postgres import PrivateCluster
 
 ROUNDS = 50
-SOON = WAIT_SECONDS * 0.9
+SOON = WAIT_SECONDS * 0.7
 """Nobody has waited who needs no longer than this, on a slow machine too."""
 
 
@@ -302,7 +302,7 @@ def test_two_that_wait_for_each_other_get_on(awaited: Suite) -> None:
                     await audit.commit()
                 await session.commit()
 
-        await asyncio.wait_for(asyncio.gather(*(both(str(number)) for number in range(10))), 60)
+        await asyncio.wait_for(asyncio.gather(*(both(str(number)) for number in range(10))), SOON * 5)
 
     with under(awaited) as isolation, awaited.test(isolation) as test:
         asyncio.run(visit())
