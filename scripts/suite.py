@@ -41,8 +41,9 @@ def run(options: list[str]) -> int:
     STAMP.unlink(missing_ok=True)
     before = fingerprint()
     coverage("erase")
-    outcome = max(coverage("run", "-m", "pytest", *suite, *options) for suite in SUITES)
-    outcome = outcome or coverage("combine", "--quiet")
+    outcomes = [coverage("run", "-m", "pytest", *suite, *options) for suite in SUITES]
+    outcomes.append(coverage("combine", "--quiet"))
+    outcome = next(filter(None, outcomes), 0)  # that of a process which a signal ended is negative
     if outcome == 0:
         STAMP.write_text(f"{before}\n", "ascii")
     return outcome
