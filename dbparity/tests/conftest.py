@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import sqlalchemy as sa
+from isolated import Suite, fill
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from dbparity.isolation.savepoint import SavepointIsolation
+from dbparity.observer import close_background_loop
 from dbparity.testing.postgres import PostgresMissing, PrivateCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -60,6 +65,62 @@ def emptied(quick_cluster: PrivateCluster, _one_database: str) -> sa.URL:
     url = sa.make_url(_one_database)
     quick_cluster.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", str(url.database))
     return url
+
+
+@pytest.fixture(scope="module")
+def filled(cluster: PrivateCluster) -> Iterator[sa.URL]:
+    """One PostgreSQL database with tables for all tests of a file: nothing may ever stay in it."""
+    with cluster.database() as made:
+        url = sa.make_url(made)
+        fill(url)
+        yield url
+
+
+@pytest.fixture
+def filled_by(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], sa.URL]:
+    """A database with tables, as a driver is led to it."""
+
+    def by(driver: str) -> sa.URL:
+        if not driver.startswith("sqlite"):
+            url: sa.URL = request.getfixturevalue("filled")
+            return url.set(drivername=f"postgresql+{driver}")
+        url = sa.make_url(f"{driver}:///{tmp_path}/app.db")
+        fill(url)
+        return url
+
+    return by
+
+
+@pytest.fixture
+def running(
+    filled_by: Callable[[str], sa.URL], tmp_path: Path
+) -> Callable[[str], AbstractContextManager[Suite]]:
+    """An application on such a database, watched for as long as a `with` lasts."""
+
+    @contextmanager
+    def on(driver: str) -> Iterator[Suite]:
+        with Suite(filled_by(driver), tmp_path).running() as suite:
+            yield suite
+        close_background_loop()
+
+    return on
+
+
+@pytest.fixture(params=["sqlite", "sqlite+aiosqlite", "psycopg", "psycopg_async", "asyncpg"])
+def suite(
+    request: pytest.FixtureRequest, running: Callable[[str], AbstractContextManager[Suite]]
+) -> Iterator[Suite]:
+    """The same, by each driver."""
+    with running(request.param) as suite:
+        yield suite
+
+
+@pytest.fixture
+def isolation(suite: Suite) -> Iterator[SavepointIsolation]:
+    """Its savepoint isolation."""
+    isolation = SavepointIsolation(suite.database, suite.router, suite.watch)
+    yield isolation
+    isolation.close()
 
 
 def _served(server: PrivateCluster) -> Iterator[PrivateCluster]:

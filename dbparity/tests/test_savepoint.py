@@ -7,50 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from isolated import NOTES, ROLES, USERS, Suite, asked, fill
+from isolated import NOTES, ROLES, USERS, Suite, asked
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from dbparity.isolation.savepoint import IsolationConflictError, SavepointIsolation
 from dbparity.isolation.witness import CONFLICT, DIRTY_VIEW
-from dbparity.observer import close_background_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from dbparity.testing.postgres import PrivateCluster
-
-DRIVERS = ["sqlite", "sqlite+aiosqlite", "psycopg", "psycopg_async", "asyncpg"]
-
-
-@pytest.fixture(scope="module")
-def filled(cluster: PrivateCluster) -> Iterator[sa.URL]:
-    """One PostgreSQL database for all of these: nothing may ever stay in it."""
-    with cluster.database() as made:
-        url = sa.make_url(made)
-        fill(url)
-        yield url
-
-
-@pytest.fixture(params=DRIVERS)
-def suite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Suite]:
-    if request.param.startswith("sqlite"):
-        url = sa.make_url(f"{request.param}:///{tmp_path}/app.db")
-        fill(url)
-    else:
-        url = request.getfixturevalue("filled").set(drivername=f"postgresql+{request.param}")
-    with Suite(url, tmp_path).running() as suite:
-        yield suite
-    close_background_loop()
-
-
-@pytest.fixture
-def isolation(suite: Suite) -> Iterator[SavepointIsolation]:
-    isolation = SavepointIsolation(suite.database, suite.router, suite.watch)
-    yield isolation
-    isolation.close()
+    from collections.abc import Callable
 
 
 class Person:
@@ -372,12 +338,11 @@ def test_rows_can_be_streamed_while_others_write(suite: Suite, isolation: Savepo
         person.close()
 
 
+@pytest.mark.parametrize("suite", ["psycopg", "psycopg_async", "asyncpg"], indirect=True)
 def test_a_second_test_has_the_same_real_connection(suite: Suite, isolation: SavepointIsolation) -> None:
     def pid(session: Session) -> int:
         return int(session.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
 
-    if suite.url.get_backend_name() == "sqlite":
-        pytest.skip("a file has no server whose process could be told")
     seen = set()
     for _ in range(3):
         with suite.test(isolation):

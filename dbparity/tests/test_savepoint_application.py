@@ -2,49 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 from fastapi import Depends, FastAPI, HTTPException
-from isolated import USERS, Suite, asked, fill
+from isolated import USERS, Suite, asked
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.testclient import TestClient
 
 from dbparity.isolation.savepoint import SavepointIsolation
-from dbparity.observer import close_background_loop
-from dbparity.testing.postgres import PrivateCluster
-
-
-@pytest.fixture(scope="module")
-def filled(cluster: PrivateCluster) -> Iterator[sa.URL]:
-    with cluster.database() as made:
-        url = sa.make_url(made)
-        fill(url)
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "sqlite+aiosqlite", "psycopg", "psycopg_async", "asyncpg"])
-def suite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Suite]:
-    if request.param.startswith("sqlite"):
-        url = sa.make_url(f"{request.param}:///{tmp_path}/app.db")
-        fill(url)
-    else:
-        url = request.getfixturevalue("filled").set(drivername=f"postgresql+{request.param}")
-    with Suite(url, tmp_path).running() as suite:
-        yield suite
-    close_background_loop()
-
-
-@pytest.fixture
-def isolation(suite: Suite) -> Iterator[SavepointIsolation]:
-    isolation = SavepointIsolation(suite.database, suite.router, suite.watch)
-    yield isolation
-    isolation.close()
 
 
 @pytest.fixture
@@ -154,11 +124,10 @@ def test_requests_at_once_through_an_async_client(
     assert asked(suite.url, "SELECT count(*) FROM users") == [(0,)]
 
 
+@pytest.mark.parametrize("suite", ["sqlite", "psycopg"], indirect=True)
 def test_the_tests_own_session_stands_open_around_the_requests(
     suite: Suite, isolation: SavepointIsolation, application: FastAPI
 ) -> None:
-    if suite.application.is_async:
-        pytest.skip("the test's own session is a sync one")
     with suite.test(isolation), Session(suite.application.engine) as session:
         session.execute(USERS.insert().values(email="seed@x"))
         session.commit()

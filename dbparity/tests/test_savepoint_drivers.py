@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from isolated import NOTES, USERS, asked, fill
+from isolated import NOTES, USERS, asked
 from placed import Place, user
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -36,25 +36,12 @@ CHILDREN = sa.Table(
 )
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: PrivateCluster) -> Iterator[sa.URL]:
-    with cluster.database() as made:
-        url = sa.make_url(made)
-        fill(url)
-        yield url
-
-
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], Place]]:
+def place(filled_by: Callable[[str], sa.URL], tmp_path: Path) -> Iterator[Callable[[str], Place]]:
     made: list[Place] = []
 
     def place(driver: str) -> Place:
-        if driver.startswith("sqlite"):
-            url = sa.make_url(f"{driver}:///{tmp_path}/app.db")
-            fill(url)
-        else:
-            url = request.getfixturevalue("filled").set(drivername=f"postgresql+{driver}")
-        made.append(Place(url, tmp_path))
+        made.append(Place(filled_by(driver), tmp_path))
         return made[-1]
 
     yield place

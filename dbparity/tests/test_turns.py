@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
-from isolated import ROLES, USERS, Suite, fill
+from isolated import ROLES, USERS, Suite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
@@ -20,47 +20,32 @@ from starlette.testclient import TestClient
 from dbparity.isolation.savepoint import IsolationConflictError, SavepointIsolation
 from dbparity.isolation.turns import WAIT_SECONDS
 from dbparity.isolation.witness import NOTES
-from dbparity.observer import close_background_loop
 from dbparity.sessions.clients import Clients
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from dbparity.testing.postgres import PrivateCluster
 
 ROUNDS = 50
 SOON = WAIT_SECONDS * 0.7
 """Nobody has waited who needs no longer than this, on a slow machine too."""
 
 
-@pytest.fixture(scope="module")
-def filled(cluster: PrivateCluster) -> Iterator[sa.URL]:
-    with cluster.database() as made:
-        url = sa.make_url(made)
-        fill(url)
-        yield url
-
-
-def _suite(request: pytest.FixtureRequest, folder: Path) -> Iterator[Suite]:
-    if request.param.startswith("sqlite"):
-        url = sa.make_url(f"{request.param}:///{folder}/app.db")
-        fill(url)
-    else:
-        url = request.getfixturevalue("filled").set(drivername=f"postgresql+{request.param}")
-    with Suite(url, folder).running() as suite:
-        yield suite
-    close_background_loop()
-
-
 @pytest.fixture(params=["sqlite+aiosqlite", "psycopg_async", "asyncpg"])
-def awaited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Suite]:
-    yield from _suite(request, tmp_path)
+def awaited(
+    request: pytest.FixtureRequest, running: Callable[[str], AbstractContextManager[Suite]]
+) -> Iterator[Suite]:
+    with running(request.param) as suite:
+        yield suite
 
 
 @pytest.fixture(params=["sqlite", "psycopg"])
-def sync(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Suite]:
-    yield from _suite(request, tmp_path)
+def sync(
+    request: pytest.FixtureRequest, running: Callable[[str], AbstractContextManager[Suite]]
+) -> Iterator[Suite]:
+    with running(request.param) as suite:
+        yield suite
 
 
 @asynccontextmanager
