@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks import isolation, isolation_databases, journey, login, schema, serving, startup, watching
+from benchmarks import (
+    isolation,
+    isolation_databases,
+    journey,
+    login,
+    proving,
+    schema,
+    serving,
+    startup,
+    watching,
+)
 from benchmarks.databases import Place, placed
 from benchmarks.figure import Figure
 
@@ -18,6 +28,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "isolation": isolation.isolation,
     "isolation-databases": isolation_databases.isolation_databases,
     "watching": watching.watching,
+    "proving": proving.proving,
 }
 
 SQLITE_ONLY = {"startup", "journey"}

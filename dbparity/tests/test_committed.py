@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from sqlalchemy import Engine, MetaData, Table, create_engine, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Integer, String
+from sqlalchemy.types import Integer
 from sqlmodel import Field, SQLModel
 
 from dbparity.committed import BusyTableError, Committed, UnknownNameError
@@ -322,25 +321,6 @@ def test_models_of_sqlmodel(tmp_path: Path) -> None:
     finally:
         SQLModel.metadata.remove(table)
     assert not metadata.tables
-
-
-def test_what_it_costs(on_postgres: Lab) -> None:
-    metadata = on_postgres.database.metadata
-    many = MetaData()
-    for table in metadata.tables.values():
-        table.to_metadata(many)
-    for number in range(50):
-        Table(f"t{number}", many, SqlColumn("id", Integer, primary_key=True), SqlColumn("name", String))
-    many.create_all(on_postgres.engine)
-    on_postgres.database.metadata = many
-    committed = Committed(on_postgres.database)
-    spent = []
-    for _ in range(10):
-        started = time.perf_counter()
-        with committed.expect():
-            pass
-        spent.append(time.perf_counter() - started)
-    assert min(spent) < 0.15
 
 
 def test_a_password_of_the_url_is_never_shown(on_postgres: Lab) -> None:

@@ -6,7 +6,6 @@ import importlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +208,6 @@ def test_a_large_application_is_compared_in_parts(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(tmp_path)
     with suite(LeftBehind(Config(root=tmp_path))) as running:
         modules = [importlib.import_module(f"large_shop.m{number}") for number in range(200)]
-        costs = sorted(_cost(running, f"test_{number}") for number in range(50))
         with running.test("test_a"):
             modules[7].f3 = print  # type: ignore[attr-defined]
         for number in range(100):
@@ -217,16 +215,8 @@ def test_a_large_application_is_compared_in_parts(tmp_path: Path, monkeypatch: p
                 pass
     for module in modules:
         del sys.modules[module.__name__]
-    assert costs[5] < 0.002
     assert len(running.findings) == 1
     assert running.messages[0].startswith("large_shop.m7.f3, replaced by test_")
-
-
-def _cost(running: Suite, name: str) -> float:
-    started = time.perf_counter()
-    with running.test(name):
-        pass
-    return time.perf_counter() - started
 
 
 def test_a_test_whose_setup_fails_is_told_what_was_left_too(running: Suite) -> None:

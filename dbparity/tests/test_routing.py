@@ -270,25 +270,3 @@ def test_a_loop_that_still_runs_is_left_to_close_its_connection(
     deadline = time.monotonic() + 10
     while cluster.sql(count) != ["0"]:
         assert time.monotonic() < deadline, "a connection of an earlier lead stayed open"
-
-
-def test_a_checkout_costs_less_than_10_microseconds_more(router: Router, tmp_path: Path) -> None:
-    base, other = (file_with(tmp_path / f"{name}.db", name) for name in ("base", "other"))
-    engine = create_engine(base)
-    router.lead(identity_of(base), RedirectTo(other))
-
-    def checkout() -> float:
-        best = 1.0
-        for _ in range(20):
-            begun = time.perf_counter()
-            for _ in range(50):
-                engine.raw_connection().close()
-            best = min(best, (time.perf_counter() - begun) / 50)
-        return best
-
-    led = checkout()
-    router.uninstall()
-    plain = checkout()
-    router.install()
-    engine.dispose()
-    assert led - plain < 10e-6, f"{(led - plain) * 1e6:.1f} µs"

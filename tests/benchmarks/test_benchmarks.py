@@ -26,6 +26,7 @@ ROWS = {
     "isolation": 2,
     "isolation-databases": 2,
     "watching": 2,
+    "proving": 4,
 }
 RUNS = [(name, "sqlite") for name in ROWS] + [
     (name, "postgresql") for name in ROWS if name not in catalogue.SQLITE_ONLY
