@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import emptied_database
 import pytest
 import sqlalchemy as sa
 from isolated import Suite, fill
@@ -65,6 +66,20 @@ def emptied(quick_cluster: PrivateCluster, _one_database: str) -> sa.URL:
     url = sa.make_url(_one_database)
     quick_cluster.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public", str(url.database))
     return url
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: PrivateCluster) -> Iterator[str]:
+    """One PostgreSQL database for all tests of a file: each empties it first, by `lent`."""
+    with cluster.database() as url:
+        yield url
+    close_background_loop()
+
+
+@pytest.fixture
+def lent(shared: str) -> str:
+    """That database, without anything in it."""
+    return emptied_database.emptied(shared)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 
 from dbparity.config import Config, Schema
 from dbparity.isolation.routing import RedirectTo, Router
-from dbparity.observer import Observer, close_background_loop
+from dbparity.observer import Observer
 from dbparity.provision.build import NotBuiltError, build
 from dbparity.provision.guarded import BlockedError, OverdueError
 from dbparity.provision.leading import WrongDatabaseError
@@ -28,7 +28,6 @@ from dbparity.targets import identity_of
 from dbparity.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dbparity.testing.postgres import PrivateCluster
@@ -63,21 +62,9 @@ HANDED_IN_WITH_A_STATEMENT = HANDED_IN.replace(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _loop_ended() -> Iterator[None]:
-    yield
-    close_background_loop()
-
-
-@pytest.fixture(scope="module")
-def shared(cluster: PrivateCluster) -> Iterator[str]:
-    with cluster.database() as url:
-        yield url
-
-
 @pytest.fixture
-def lent(shared: str) -> str:
-    return emptied(shared).replace("asyncpg", "psycopg")
+def lent(lent: str) -> str:
+    return lent.replace("asyncpg", "psycopg")
 
 
 @pytest.fixture(params=["sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+asyncpg"])

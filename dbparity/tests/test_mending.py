@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from gates import execute
 from migrated import MODELS
 from sqlalchemy.engine import make_url
 
@@ -81,17 +82,6 @@ def empty(url: str, *, rows_too: bool = False) -> int:
         return observer.call(lambda connection: emptied(connection, MODELS, rows_too=rows_too))
     finally:
         observer.close()
-
-
-def execute(url: str, *statements: str) -> None:
-    def run(connection: sa.Connection) -> None:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-        connection.commit()
-
-    observer = Observer(url, pooled=False)
-    observer.call(run)
-    observer.close()
 
 
 def test_everything_that_migrations_make_is_dropped(cluster: PrivateCluster) -> None:
