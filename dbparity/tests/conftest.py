@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -136,6 +137,15 @@ def isolation(suite: Suite) -> Iterator[SavepointIsolation]:
     isolation = SavepointIsolation(suite.database, suite.router, suite.watch)
     yield isolation
     isolation.close()
+
+
+@pytest.fixture
+def collector_held() -> Iterator[None]:
+    """The garbage collector runs when it is called, and has met what earlier tests left: its own time is chance."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def _served(server: PrivateCluster) -> Iterator[PrivateCluster]:

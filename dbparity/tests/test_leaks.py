@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("collector_held")
+
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from dbparity.testing.postgres import PrivateCluster
 
+pytestmark = pytest.mark.usefixtures("collector_held")
+
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
