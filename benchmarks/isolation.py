@@ -1,10 +1,8 @@
 """What savepoint isolation adds to a test: three inserts and a commit in it, against the same without isolation."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -49,8 +47,8 @@ def _measured(database: str, url: sa.URL, seconds: float) -> Figure:
     watch = Watch([], {})
     router = Router(watch)
     router.install()
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
-        about = TestDatabase(url, url, METADATA, Config(), observer, "bench", "main", Path(folder))
+    with asyncio.Runner() as runner:
+        about = TestDatabase(url, url, METADATA, Config(), observer, "bench", "main")
         isolated = SavepointIsolation(about, router, watch)
         is_async = url.get_dialect().is_async
         engine: Any = create_async_engine(url) if is_async else sa.create_engine(url)

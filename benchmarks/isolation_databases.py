@@ -39,7 +39,7 @@ class _Suite:
     def __init__(self, url: URL, folder: Path) -> None:
         self.watch = Watch([], {})
         self.router = Router(self.watch)
-        parts = (MetaData(), Config(root=folder), Observer(url), "benchmark", "main", folder)
+        parts = (MetaData(), Config(root=folder), Observer(url), "benchmark", "main")
         self.database = TestDatabase(url, url, *parts)
 
     @contextmanager

@@ -42,7 +42,7 @@ def proving(place: Place, seconds: float) -> list[Figure]:
     with background_loop_in_use():
         open_gate(url, metadata, config)
         observer = Observer(url)
-        database = TestDatabase(url, url, metadata, config, observer, "bench", "main", place.folder)
+        database = TestDatabase(url, url, metadata, config, observer, "bench", "main")
         try:
             return [
                 _gate(place.database, database, seconds / 4),

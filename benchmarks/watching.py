@@ -50,9 +50,7 @@ def watching(place: Place, seconds: float) -> list[Figure]:
 async def _measured(place: Place, seconds: float) -> list[Figure]:
     engine = create_async_engine(place.settings.database)
     url = make_url(place.settings.database)
-    database = TestDatabase(
-        url, url, Base.metadata, Config(), Observer(url), "benchmark", "main", place.folder
-    )
+    database = TestDatabase(url, url, Base.metadata, Config(), Observer(url), "benchmark", "main")
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)

@@ -64,7 +64,7 @@ class Lab:
         self.engine = create_engine(url)
         metadata.create_all(self.engine)
         target = make_url(observed or url)
-        self.database = TestDatabase(target, target, metadata, QUIET, Observer(target), "run", "main", folder)
+        self.database = TestDatabase(target, target, metadata, QUIET, Observer(target), "run", "main")
         self.watch = Watch([], {})
         self.watch.start()
         self.watch.begin_test(RunningTest("test_a"))

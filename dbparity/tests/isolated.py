@@ -153,7 +153,6 @@ class Suite:
             observer=Observer(self.url),
             run="feed0001",
             worker="main",
-            folder=folder,
         )
         self.application = Application(url)
 

@@ -65,9 +65,7 @@ class Place:
             session.merge(Item(id=1, name="chair"))
             session.commit()
         observer = Observer(self.url)
-        self.database = TestDatabase(
-            self.url, self.url, Base.metadata, Config(), observer, "run", "main", folder
-        )
+        self.database = TestDatabase(self.url, self.url, Base.metadata, Config(), observer, "run", "main")
         self.stale = StaleReads()
         self.watch = Watch([self.stale, Clients()], {})
         self.watch.start()

@@ -50,9 +50,7 @@ class Isolated:
         self.observer = Observer(self.url)
         self.observer.call(create)
         config = Config(database_url=url)
-        database = TestDatabase(
-            self.url, self.url, Base.metadata, config, self.observer, "run", "main", folder
-        )
+        database = TestDatabase(self.url, self.url, Base.metadata, config, self.observer, "run", "main")
         self.watch = Watch([], {})
         self.router = Router(self.watch)
         self.isolation = SavepointIsolation(database, self.router, self.watch)

@@ -53,7 +53,7 @@ def postgres(items: str, tmp_path: Path) -> Iterator[TestDatabase]:
     url = make_url(items)
     observer = Observer(url.set(drivername="postgresql+psycopg"))
     config, metadata = Config(root=tmp_path), MetaData()
-    yield TestDatabase(url, url, metadata, config, observer, "run", "main", tmp_path)
+    yield TestDatabase(url, url, metadata, config, observer, "run", "main")
     observer.close()
 
 

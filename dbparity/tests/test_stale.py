@@ -246,7 +246,7 @@ def test_a_database_in_memory_is_not_looked_at(tmp_path: Path) -> None:
     url = make_url("sqlite://")
     engine = create_engine(url, poolclass=StaticPool)
     Base.metadata.create_all(engine)
-    database = TestDatabase(url, url, Base.metadata, Config(), Observer(url), "run", "main", tmp_path)
+    database = TestDatabase(url, url, Base.metadata, Config(), Observer(url), "run", "main")
     watch = Watch([StaleReads()], {})
     watch.start()
     watch.begin_test(RunningTest("test_x.py::test_it", database))

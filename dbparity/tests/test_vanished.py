@@ -63,7 +63,7 @@ class Place:
         observer = Observer(self.url)
         self.test = RunningTest(
             "test_x.py::test_it",
-            TestDatabase(self.url, self.url, Base.metadata, Config(), observer, "run-1", "main", folder),
+            TestDatabase(self.url, self.url, Base.metadata, Config(), observer, "run-1", "main"),
         )
         self.timeline = Timeline()
         self.watch = Watch([self.timeline, Clients()], {})

@@ -182,7 +182,7 @@ class Databases:
         url = self._cloned(templates) if own else base
         observer = Observer(url)
         self._kept.callback(observer.close)
-        database = TestDatabase(base, url, metadata, config, observer, run.id, run.worker, run.folder, line)
+        database = TestDatabase(base, url, metadata, config, observer, run.id, run.worker, line)
         return _Open(database, templates, RedirectTo(url))
 
     def _templates(self, base: URL, metadata: MetaData, config: Config, party: Party) -> Templates:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -59,7 +56,6 @@ class Run:
         self.router = Router(self.watch)
         self.databases = Databases(self)
         self._loop = ExitStack()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"dbparity-{self.id}-"))
         self._heard: list[Finding] = []
 
     @classmethod
@@ -110,7 +106,6 @@ class Run:
             os.environ.pop(self.config.variable, None)
         self.databases.close()
         self._loop.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def prepare(self) -> TestDatabase:
         """Prove the configured database before the first test."""

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from dbparity.targets import Identity, identity_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import MetaData
     from sqlalchemy.engine import URL
 
@@ -35,8 +33,6 @@ class TestDatabase:
     """A short id of this test run, the same in all its workers."""
     worker: str
     """"gw0" and so on; "main" without xdist."""
-    folder: Path
-    """A temporary folder of this run, for database files."""
     built: str = ""
     """What was built and from where, in one line for pytest's header."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from dbparity.origin import Origin, caller, module_here
@@ -67,7 +68,7 @@ class State(Shared):
         return not module_here("starlette.datastructures").startswith(_SAVING)
 
 
-class WatchedAttribute:
+class WatchedAttribute(ABC):
     """A descriptor in place of one attribute of the applications, whose value stays in their own `__dict__`."""
 
     def __init__(self, scene: Scene, place: tuple[str, str, str]) -> None:
@@ -111,13 +112,13 @@ class WatchedAttribute:
     def __delete__(self, app: Any) -> None:  # noqa: ANN401 - the same
         del app.__dict__[self.name]
 
+    @abstractmethod
     def seen(self, app: Any, value: Any) -> Any:  # noqa: ANN401 - the same
         """What to hand out for a value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def was_set(self, app: Any, before: Any, value: Any) -> None:  # noqa: ANN401 - the same
         """The attribute has another value now; `before` is NOTHING where the application is being made."""
-        raise NotImplementedError
 
     def all(self) -> Iterator[Shared]:
         """What is known of every application that is alive."""
