@@ -138,6 +138,7 @@ def _large(place: Place, seconds: float) -> Figure:
 
 def _tested(watch: Watch) -> None:
     watch.begin_test(RunningTest("bench"))
+    watch.test_calling()
     watch.test_called()
     watch.end_test()
     watch.forget_test()

@@ -119,6 +119,7 @@ def _watch() -> Watch:
 
 async def _watched(watch: Watch, engine: AsyncEngine, database: TestDatabase) -> None:
     watch.begin_test(RunningTest("benchmark", database))
+    watch.test_calling()
     await _test(engine)
     watch.test_called()
     watch.end_test()

@@ -122,6 +122,7 @@ def test_requests_and_phases_are_told_apart(
         return len(session.scalars(select(Account)).all())
 
     client = TestClient(app)
+    watch.test_calling()
     assert [client.get("/accounts").json() for _ in range(2)] == [0, 0]
     watch.test_called()
     with Session(engine) as session:
@@ -136,14 +137,16 @@ def test_requests_and_phases_are_told_apart(
     assert "teardown   session 3: SELECT 1" in shown
 
 
-def test_the_set_up_is_known_by_pytests_own_word(
-    engine: Engine, timeline: Timeline, running: RunningTest, monkeypatch: pytest.MonkeyPatch
+def test_set_up_call_and_teardown_are_told_apart(
+    engine: Engine, timeline: Timeline, watch: Watch, running: RunningTest
 ) -> None:
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_x.py::test_it (setup)")
     Session(engine).close()
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_x.py::test_it (call)")
+    watch.test_calling()
     Session(engine).close()
-    assert [entry["phase"] for entry in timeline.as_dicts(running)] == ["setup", "setup", "call", "call"]
+    watch.test_called()
+    Session(engine).close()
+    phases = ["setup", "setup", "call", "call", "teardown", "teardown"]
+    assert [entry["phase"] for entry in timeline.as_dicts(running)] == phases
 
 
 def test_a_failed_statement_stands_out(engine: Engine, timeline: Timeline, running: RunningTest) -> None:

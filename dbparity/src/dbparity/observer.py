@@ -12,7 +12,6 @@ import threading
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
@@ -28,13 +27,14 @@ T = TypeVar("T")
 
 DEADLINE_SECONDS = 60.0
 
-_own: WeakSet[Dialect] = WeakSet()
+_OWN = "_dbparity_own"
+"""An attribute of a dialect: it is asked for at every statement."""
 _own_work: ContextVar[bool] = ContextVar("dbparity_own_work", default=False)
 
 
 def is_own(dialect: Dialect) -> bool:
     """Whether an engine of this dialect works for dbparity itself: neither watched nor led elsewhere."""
-    return dialect in _own or _own_work.get()
+    return hasattr(dialect, _OWN) or _own_work.get()
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def own_engine(url: URL | str, **options: Any) -> Engine | AsyncEngine:  # noqa:
     make: Callable[..., Engine | AsyncEngine]
     make = create_async_engine if url.get_dialect().is_async else create_engine
     engine = make(url, **options)
-    _own.add(engine.dialect)
+    setattr(engine.dialect, _OWN, True)
     return engine
 
 

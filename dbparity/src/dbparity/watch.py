@@ -81,6 +81,9 @@ class Detector:
     def request_ended(self, request: Request) -> None:
         """The application has answered or raised."""
 
+    def test_calling(self, test: RunningTest) -> None:
+        """The test's fixtures are set up; the test function is about to run."""
+
     def test_called(self, test: RunningTest) -> None:
         """The test function has returned or raised; its fixtures still stand."""
 
@@ -148,6 +151,11 @@ class Watch:
         self.test = test
         self._numbers = itertools.count(1)
         self._tell("test_began", test)
+
+    def test_calling(self) -> None:
+        """The test's fixtures are set up; its own code is about to run."""
+        if self.test is not None:
+            self._tell("test_calling", self.test)
 
     def test_called(self) -> None:
         """The test's own code is through."""

@@ -119,10 +119,12 @@ def pytest_fixture_post_finalizer(fixturedef: Any, request: pytest.FixtureReques
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """The test's own code, from its first line to its last."""
+    watch = run_of(item.config).watch
+    watch.test_calling()
     try:
         yield
     finally:
-        run_of(item.config).watch.test_called()
+        watch.test_called()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

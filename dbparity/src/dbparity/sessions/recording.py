@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
 NAME = "timeline"
 KEPT = 2000
 """How many entries of a test are kept: the last ones."""
-
-_PYTEST = "PYTEST_CURRENT_TEST"
-"""Where pytest itself says which phase of which test runs."""
 
 
 class Entry(NamedTuple):
@@ -59,27 +55,15 @@ class Recording:
         self.total = 0
         self.engines: dict[int, str] = {}
         """The databases behind the engines that were used, by the engines' numbers."""
-        self._phase = "setup"
+        self.phase = "setup"
+        """"setup", "call" or "teardown"."""
 
     def add(self, kind: str, session: int | None, detail: Any) -> None:  # noqa: ANN401 - see Entry
         """Note what happens now."""
         self.total += 1
         self.entries.append(
-            Entry(perf_counter() - self._began, kind, self._phase_now(), current_request(), session, detail)
+            Entry(perf_counter() - self._began, kind, self.phase, current_request(), session, detail)
         )
-
-    def _phase_now(self) -> str:
-        """Pytest is asked only until it has said that the set-up is over."""
-        if self._phase != "setup":
-            return self._phase
-        said = os.environ.get(_PYTEST, "")
-        if said.endswith("(call)"):
-            self._phase = "call"
-        return "setup" if said.endswith("(setup)") else "call"
-
-    def end_call(self) -> None:
-        """The test function is through."""
-        self._phase = "teardown"
 
     @property
     def lost(self) -> int:

@@ -106,12 +106,14 @@ class Timeline(Detector):
         if self._recording is not None:
             self._recording.add("answered", None, None)
 
+    def test_calling(self, test: RunningTest) -> None:
+        """From here on it is the test's own code."""
+        self._enter("call", test)
+
     def test_called(self, test: RunningTest) -> None:
         """From here on it is teardown."""
         self._vanished.settle()
-        recording = recording_of(test)
-        if recording is not None:
-            recording.end_call()
+        self._enter("teardown", test)
 
     def report_sections(self, test: RunningTest) -> Sequence[tuple[str, str]]:
         """The telling part of the timeline, on one screen."""
@@ -122,6 +124,11 @@ class Timeline(Detector):
         """The whole timeline in types that JSON knows."""
         recording = recording_of(test)
         return as_dicts(recording) if recording is not None else []
+
+    def _enter(self, phase: str, test: RunningTest) -> None:
+        recording = recording_of(test)
+        if recording is not None:
+            recording.phase = phase
 
     def _wrap(self, method: str, note: Callable[[Session], Any]) -> None:
         original = self._wrapped[method] = getattr(Session, method)
