@@ -78,11 +78,13 @@ class Fidelity(Detector):
         if users.is_ignored:
             return
         request, task = current_request(), task_here()
-        if not users.is_same(request, task):
-            self._judge(session, users, request)
-            if other := users.concurrent(session, task):
-                what = f"is used by {_here(request)} while {other} is at work on it"
-                self._tell(session, users, "tasks", what, _TASKS)
+        if users.is_same(request, task):
+            users.work(task)
+            return
+        self._judge(session, users, request)
+        if other := users.concurrent(session, task):
+            what = f"is used by {_here(request)} while {other} is at work on it"
+            self._tell(session, users, "tasks", what, _TASKS)
         users.remember(request, task)
 
     def _judge(self, session: Session, users: Users, request: Request | None) -> None:

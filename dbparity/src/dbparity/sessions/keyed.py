@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import BinaryExpression, BindParameter, BooleanClauseList, Column, Table
 from sqlalchemy.sql import operators
@@ -22,19 +21,13 @@ class Keyed:
     """Of the parameters, in the order of the key's columns."""
 
 
-class KeyedStatements:
-    """Answers from memory for every execution of a compiled statement but the first."""
-
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Any, Keyed | None] = WeakKeyDictionary()
-
-    def of(self, compiled: Any) -> Keyed | None:  # noqa: ANN401 - SQLCompiler
-        """What this statement asks for."""
-        try:
-            return self._known[compiled]
-        except KeyError:
-            found = self._known[compiled] = _keyed(compiled)
-            return found
+def keyed(compiled: Any) -> Keyed | None:  # noqa: ANN401 - SQLCompiler
+    """What this statement asks for; found out at its first execution and kept with it."""
+    try:
+        known: Keyed | None = compiled.dbparity_keyed
+    except AttributeError:
+        known = compiled.dbparity_keyed = _keyed(compiled)
+    return known
 
 
 def _keyed(compiled: Any) -> Keyed | None:  # noqa: ANN401 - SQLCompiler

@@ -82,6 +82,10 @@ class Users:
         if self.task() is not task or self.thread != thread:
             self.task = weakref.ref(task) if task is not None else _nobody
             self.thread, self.origin = thread, caller()
+        self.work(task)
+
+    def work(self, task: Task[Any] | None) -> None:
+        """Take the current greenlet for the last piece of work."""
         self.greenlet = _greenlet() if task is not None else _nobody
 
     def _tasks(self, before: Task[Any], task: Task[Any]) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from dbparity.guard import Listeners
 from dbparity.sessions.backends import backend_of
-from dbparity.sessions.keyed import Keyed, KeyedStatements
+from dbparity.sessions.keyed import Keyed, keyed
 from dbparity.sessions.look import look
 from dbparity.sessions.neighbours import neighbours
 from dbparity.sessions.rows import Loading, rows
@@ -63,7 +63,6 @@ class Vanished:
         self._writes = writes
         self._note = note
         self._connections = connections
-        self._statements = KeyedStatements()
         self._seen: set[tuple[Any, ...]] = set()
         """Identities of objects, as they come."""
         self._rows: set[tuple[Any, tuple[str, ...]]] = set()
@@ -98,11 +97,11 @@ class Vanished:
         if self._pending:
             self.settle()
         compiled = context.compiled if context is not None else None
-        keyed = self._statements.of(compiled) if compiled is not None else None
-        if keyed is None or found > 0 or len(context.compiled_parameters) != 1:
+        asked = keyed(compiled) if compiled is not None and found <= 0 else None
+        if asked is None or len(context.compiled_parameters) != 1:
             return
         reads = not (context.isupdate or context.isdelete)
-        lookup = Lookup(keyed, context.compiled_parameters[0], session, reads)
+        lookup = Lookup(asked, context.compiled_parameters[0], session, reads)
         if found < 0:
             context.dbparity_lookup = lookup
             self._pending.append(lookup)
