@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import emptied_database
+import planned
 import pytest
 import sqlalchemy as sa
 from isolated import Suite, fill
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
 
@@ -146,6 +147,29 @@ def collector_held() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(scope="module")
+def planned_engine(quick_cluster: PrivateCluster) -> Iterator[Engine]:
+    """A database with tables of all kinds, to compare plans with; nothing stays in it."""
+    with quick_cluster.database() as url:
+        engine = planned.made(url)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def watcher(planned_engine: Engine) -> Iterator[Connection]:
+    """A connection there that sees what another one locks."""
+    with planned_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@pytest.fixture
+def connection(planned_engine: Engine) -> Iterator[Connection]:
+    """A connection there whose work is undone."""
+    with planned_engine.connect() as connection:
+        yield connection
 
 
 def _served(server: PrivateCluster) -> Iterator[PrivateCluster]:

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from isolated import UNTOUCHED, Suite, asked, fill, isolated, rows
 from sqlalchemy.orm import Session
 
+from dbparity.testing.installed import find_binaries, version
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -116,6 +118,10 @@ engine.dispose()
 """
 
 
+MERGE = "MERGE INTO users AS u USING roles AS r ON false WHEN NOT MATCHED THEN INSERT (email) VALUES (r.id)"
+MERGE_SINCE = 15
+
+
 def test_what_triggers_and_functions_write_is_emptied_without_a_word(postgres: Suite) -> None:
     postgres.application.do(
         "CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS "
@@ -132,7 +138,7 @@ def test_what_triggers_and_functions_write_is_emptied_without_a_word(postgres: S
         "DO $$ BEGIN DELETE FROM grants; INSERT INTO teams (id) VALUES (78); END $$",
         "WITH gone AS (DELETE FROM grants RETURNING role_id) INSERT INTO teams (id) SELECT role_id FROM gone",
         "TRUNCATE roles CASCADE",
-        "MERGE INTO users AS u USING roles AS r ON false WHEN NOT MATCHED THEN INSERT (email) VALUES (r.id)",
+        *([MERGE] if int(version(find_binaries())) >= MERGE_SINCE else []),
     ):
         with postgres.test(isolation):
             postgres.application.do(statement.replace(":", r"\:"))

@@ -30,8 +30,10 @@ class Fault:
     sentence: str
 
 
-def role(length: int = 16, *, nullable: bool = True, unique: bool = False) -> Column[str]:
-    return Column("role", String(length), nullable=nullable, unique=unique)
+def role(
+    length: int = 16, *, nullable: bool = True, unique: bool = False, default: str | None = None
+) -> Column[str]:
+    return Column("role", String(length), nullable=nullable, unique=unique, server_default=default)
 
 
 FAULTS = {
@@ -47,7 +49,13 @@ FAULTS = {
     "extra column that may be empty": Fault(
         lambda: (),
         lambda: (role(),),
-        Kind.COLUMN_EXTRA_NULLABLE,
+        Kind.COLUMN_EXTRA_OPTIONAL,
+        "column users.role is in the database, not in the models",
+    ),
+    "extra column that the database fills": Fault(
+        lambda: (),
+        lambda: (role(nullable=False, default="user"),),
+        Kind.COLUMN_EXTRA_OPTIONAL,
         "column users.role is in the database, not in the models",
     ),
     "shorter column": Fault(

@@ -135,14 +135,19 @@ def test_the_detectors_and_what_they_do_by_themselves() -> None:
 
 def test_every_detector_that_a_block_of_configuration_names_exists() -> None:
     for place in PAGES:
-        for block in blocks(place.read_text("utf-8"), "toml"):
+        for block in configuration(place):
             named = re.findall(rf'^([a-z-]+) = "(?:{"|".join(Strictness)})"$', block, re.MULTILINE)
             assert set(named) <= set(proposed()), place
 
 
+def configuration(place: Path) -> list[str]:
+    """The page's blocks for pyproject.toml; the contract of environments is a file of its own."""
+    return [block for block in blocks(place.read_text("utf-8"), "toml") if "[tool." in block]
+
+
 @pytest.mark.parametrize("place", PAGES, ids=name)
 def test_blocks_of_configuration_load(place: Path, tmp_path: Path) -> None:
-    for block in blocks(place.read_text("utf-8"), "toml"):
+    for block in configuration(place):
         (tmp_path / "pyproject.toml").write_text(block)
         assert load(tmp_path).configured
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ALONE = "alone"
 CONFTEST = "conftest"
+ELSEWHERE = "elsewhere"
+"""Run by the test of that page."""
 SHOP, NOTES, LEDGER = "sync_sqlmodel", "async_fastapi", "plain_sqlalchemy"
 
 SHOWN = {
@@ -26,7 +28,9 @@ SHOWN = {
     "docs/committed.md": [LEDGER],
     "docs/configuration.md": [CONFTEST],
     "docs/crosscheck.md": [LEDGER],
+    "docs/environments.md": [ELSEWHERE],
     "docs/isolation.md": [LEDGER, LEDGER],
+    "docs/planning.md": [ELSEWHERE],
     "docs/private-postgres.md": [ALONE, CONFTEST],
     "docs/schema.md": [ALONE],
     "docs/start.md": [SHOP, NOTES],

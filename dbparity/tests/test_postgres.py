@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 OWNER = """
 import signal
 from dbparity.testing.postgres import PrivateCluster
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 cluster = PrivateCluster().start()
 print(cluster.root, cluster.port, flush=True)
 signal.pause()
@@ -166,6 +167,7 @@ def test_a_folder_that_has_not_locked_itself_yet_is_not_taken_for_an_orphan(tmp_
 
 def test_a_machine_without_postgresql_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("DBPARITY_POSTGRES", raising=False)
 
     with pytest.raises(PostgresMissing, match="install the server package"):
         find_binaries(well_known=())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,12 +36,26 @@ COMMANDS = {
         "dbparity.crosscheck.command",
         "run tests under savepoint and under real commits, and tell what differs",
     ),
+    "fingerprint": Command(
+        "dbparity.fingerprint.command", "write down what there is here that tests could notice"
+    ),
+    "compare": Command(
+        "dbparity.fingerprint.compare_command",
+        "tell what differs between two fingerprints, and what that can do to tests",
+    ),
+    "env": Command(
+        "dbparity.environment.command", "say whether environment files are what their contract declares"
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code is the command's, 2 for one that cannot be understood."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and isinstance(
+        sys.stdout, TextIOWrapper
+    ):  # a name that it cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     end = words.index("--") if "--" in words else len(words)
     words, rest = words[:end], words[end + 1 :]
     try:

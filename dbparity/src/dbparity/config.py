@@ -23,7 +23,9 @@ ENVIRONMENT_GUESSES = ("TEST_DATABASE_URL", "DATABASE_URL")
 MIGRATION_GUESSES = ("alembic.ini", "migrations", "alembic")
 
 _KINDS: dict[str, tuple[type, str]] = {
-    **dict.fromkeys(("metadata", "database_url", "migrations", "sessionmaker"), (str, "a string")),
+    **dict.fromkeys(
+        ("metadata", "database_url", "migrations", "sessionmaker", "env_contract"), (str, "a string")
+    ),
     "detectors": (dict, "a table"),
     "disposable": (bool, "true or false"),
 }
@@ -88,6 +90,8 @@ class Config:
     in_use: InUse = InUse.WAIT
     disposable: bool | None = None
     """Whether a false schema may be dropped and built anew; None: judged by the database's name."""
+    env_contract: str = ""
+    """The contract of the environments, relative to the root."""
     detectors: Mapping[str, Strictness] = field(default_factory=dict)
     """What to make of each detector's findings, where it is not what the detector itself proposes."""
     configured: bool = False
@@ -195,7 +199,7 @@ def _check_url(config: Config) -> None:
     try:
         if config.url:
             make_url(config.url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter of a port that is no number
         where = f"the variable {config.variable}" if config.variable else "[tool.dbparity] database_url"
         msg = f'{where} holds no SQLAlchemy URL. Write driver://user:password@host/name, or "env:NAME".'
         raise BadConfigError(msg) from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dbparity.config import IsolationMode, Schema, load
-from dbparity.plugin import output, report
+from dbparity.plugin import environment, fingerprint, output, report
 from dbparity.plugin.fixtures import *  # noqa: F403 - fixtures are found by being here
 from dbparity.plugin.run import RUN, Run, export, run_of
 from dbparity.plugin.stop import naming_what_is_wrong, prove
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dbparity-schema", choices=list(Schema), help="how the tables come to be")
     group.addoption("--dbparity-timeline", action="store_true", help="print every test's timeline")
     report.add_options(group)
+    fingerprint.add_options(group)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -49,7 +50,10 @@ def pytest_configure(config: pytest.Config) -> None:
     with naming_what_is_wrong():
         run = config.stash[RUN] = Run.of(config)
     run.start()
+    with naming_what_is_wrong():
+        environment.examine(run)
     report.register(config)
+    fingerprint.register(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -80,6 +84,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Prove the schema before the first test, whatever fixtures tests ask for."""
     config, run = session.config, run_of(session.config)
     has_tests = bool(session.items) or config.pluginmanager.hasplugin("dsession")
+    if has_tests and not config.option.collectonly:
+        environment.stop_if_told(run)
     if run.is_static and has_tests and not config.option.collectonly:
         prove(run)
 

@@ -29,7 +29,7 @@ from dbparity.provision.truth import Looked, usable
 from dbparity.targets import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pytest
     from sqlalchemy import MetaData
@@ -89,6 +89,8 @@ class Databases:
         self._isolations: dict[tuple[int, IsolationMode, Scope], Isolation] = {}
         self._kept = ExitStack()
         self._verdicts = 0
+        self.when_opened: list[Callable[[TestDatabase], None]] = []
+        """Who is told of each database once it is proven."""
 
     def get(self, url: str, metadata: MetaData, migrations: str, schema: Schema) -> TestDatabase:
         """The database at `url`, proven on first use; GateError where it is not what the tests need."""
@@ -183,6 +185,8 @@ class Databases:
         observer = Observer(url)
         self._kept.callback(observer.close)
         database = TestDatabase(base, url, metadata, config, observer, run.id, run.worker, line)
+        for tell in self.when_opened:
+            tell(database)
         return _Open(database, templates, RedirectTo(url))
 
     def _templates(self, base: URL, metadata: MetaData, config: Config, party: Party) -> Templates:

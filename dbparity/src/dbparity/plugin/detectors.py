@@ -10,6 +10,7 @@ from dbparity.isolation.delete import SCHEMA_CHANGED, SEEDS_LOST, UNSEEN_WRITE
 from dbparity.isolation.leftovers import LEFTOVER_ROWS
 from dbparity.isolation.routing import OTHER_DATABASE, UNLED_ENGINE
 from dbparity.isolation.witness import CONFLICT, DIRTY_VIEW, LIMIT
+from dbparity.plugin.environment import DETECTOR as ENVIRONMENT
 from dbparity.plugin.sensitive import DETECTOR as SCHEMA
 from dbparity.sessions.clients import Clients
 from dbparity.sessions.fidelity import Fidelity
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from dbparity.watch import Detector
 
 NAMES = frozenset(
-    {BLOCKED, CONFLICT, DIRTY_VIEW, LEFTOVER_ROWS, LIMIT, OTHER_DATABASE, SCHEMA, SCHEMA_CHANGED, SEEDS_LOST}
-    | {UNLED_ENGINE, UNSEEN_WRITE}
+    {BLOCKED, CONFLICT, DIRTY_VIEW, ENVIRONMENT, LEFTOVER_ROWS, LIMIT, OTHER_DATABASE, SCHEMA, SCHEMA_CHANGED}
+    | {SEEDS_LOST, UNLED_ENGINE, UNSEEN_WRITE}
 )
 """What is found by no detector of its own, and can be made a warning, a failure or nothing all the same."""
 

@@ -36,7 +36,8 @@ def header(run: Run) -> list[str]:
     built = config.schema if not config.migrations else f"{config.schema} from {config.migrations}"
     line = f"dbparity: database {where}, schema {built}, isolation {config.isolation}"
     guessed = f"dbparity: guessed {', '.join(config.guesses)}" if config.guesses else ""
-    return [line, guessed] if guessed else [line]
+    environment = f"dbparity: {run.environment}" if run.environment else ""
+    return [each for each in (line, guessed, environment) if each]
 
 
 def add_sections(run: Run, report: pytest.TestReport) -> None:
@@ -108,7 +109,7 @@ def _findings(findings: Sequence[Finding]) -> list[str]:
     lines = []
     for text, names in list(tests.items())[:SHOWN_FINDINGS]:
         more = f", and in {len(names) - 1} more tests" if len(names) > 1 else ""
-        lines += [f"{names[0]}{more}", *(f"  {line}" for line in text.splitlines())]
+        lines += [f"{names[0] or 'this run'}{more}", *(f"  {line}" for line in text.splitlines())]
     if len(tests) > SHOWN_FINDINGS:
         lines.append(f"... and {len(tests) - SHOWN_FINDINGS} more: --dbparity-report=html has all of them.")
     return lines

@@ -50,6 +50,8 @@ class Run:
         self.config = config
         self._pytestconfig = pytestconfig
         self.timelines: bool = pytestconfig.getoption("dbparity_timeline")
+        self.environment = ""
+        """Which environment it is, and whether its variables are as declared."""
         self.notices: list[str] = []
         """Lines for the summary that are no findings: kept clones, a schema that is false by now."""
         self.watch = Watch(detectors(config), config.detectors)

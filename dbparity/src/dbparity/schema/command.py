@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
+from dbparity.asking import UnreachedError, asked, usable_url
 from dbparity.config import BadConfigError, load, metadata_of
-from dbparity.observer import Observer, close_background_loop
-from dbparity.provision.held import connect_options, first_line
+from dbparity.observer import close_background_loop
 from dbparity.provision.truth import BUILD_LOCK
 from dbparity.schema.graph import MigrationsError
 from dbparity.schema.inspection import inspect
@@ -21,7 +18,6 @@ from dbparity.schema.report import Report, Verdict
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
@@ -45,10 +41,6 @@ CODES = {
     Verdict.EMPTY_MIGRATION: 20,
     Verdict.BUSY: 21,
 }
-
-
-class UnreachedError(RuntimeError):
-    """The database did not answer."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +97,7 @@ def _reached(config: Config, options: argparse.Namespace) -> Report:
             build_locks=(BUILD_LOCK,),
         )
 
-    return _asked(_url(config), work)
+    return asked(_url(config), work)
 
 
 def _path(config: Config) -> str | Path:
@@ -119,39 +111,7 @@ def _url(config: Config) -> URL:
         where = f"{config.database_url} is not set" if config.database_url else "no database is configured"
         msg = f"{where}: say which by --url, or as database_url in [tool.dbparity]."
         raise BadConfigError(msg)
-    try:
-        url = make_url(config.url)
-        url.get_dialect().import_dbapi()
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        msg = f"The database's URL cannot be used: {error}"
-        raise BadConfigError(msg) from error
-    return url
-
-
-def _asked(url: URL, work: Callable[[Connection], Report]) -> Report:
-    file = url.database if url.get_backend_name() == "sqlite" else None
-    if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
-        msg = f"There is no file {file}."
-        raise UnreachedError(msg)
-    observer = Observer(url, pooled=False, **connect_options(url))
-    reached = False
-
-    def noted(connection: Connection) -> Report:
-        nonlocal reached
-        reached = True
-        return work(connection)
-
-    try:
-        return observer.call(noted)
-    except Exception as error:
-        if reached:
-            raise
-        # Drivers have their own errors for this, some of them outside of SQLAlchemy's.
-        shown = url.render_as_string(hide_password=True)
-        msg = f"{shown} does not answer: {first_line(error)}"
-        raise UnreachedError(msg) from error
-    finally:
-        observer.close()
+    return usable_url(config.url)
 
 
 def _guesses(config: Config) -> list[str]:

@@ -46,7 +46,7 @@ def _columns(models: Table, live: Table) -> Iterator[Difference]:
             yield Difference(Kind.COLUMN_MISSING, table, name, f"column {table}.{name} is missing")
     for name, column in live.columns.items():
         if name not in models.columns:
-            kind = Kind.COLUMN_EXTRA_NULLABLE if column.nullable else Kind.COLUMN_EXTRA
+            kind = Kind.COLUMN_EXTRA_OPTIONAL if column.optional else Kind.COLUMN_EXTRA
             yield Difference(
                 kind, table, name, f"column {table}.{name} is in the database, not in the models"
             )

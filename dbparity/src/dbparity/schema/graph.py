@@ -100,25 +100,37 @@ class Graph:
 
 def read(migrations: Migrations) -> Graph:
     """Load every revision; MigrationsError says what is wrong with them."""
+    with _undisturbed():
+        config, scripts = _opened(migrations)
+        return _graph(scripts, config)
+
+
+def opened(migrations: Migrations) -> tuple[Config, ScriptDirectory]:
+    """Load every revision, for whoever is to run them with Alembic itself; raises as `read` does."""
+    with _undisturbed():
+        config, scripts = _opened(migrations)
+        list(scripts.walk_revisions())
+        return config, scripts
+
+
+def _opened(migrations: Migrations) -> tuple[Config, ScriptDirectory]:
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above
 
-    try:
-        with _undisturbed():
-            config = _config(migrations)
-            return _graph(ScriptDirectory.from_config(config), config)
-    except Exception as error:  # revisions are the project's own code, and can fail in any way
-        msg = f"The migrations cannot be read: {error}"
-        raise MigrationsError(msg) from error
+    config = _config(migrations)
+    return config, ScriptDirectory.from_config(config)
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep Alembic's warnings about old settings, and its changes to sys.path, to this reading."""
+    """Keep Alembic's warnings about old settings, and its changes to sys.path, to this reading; name its errors."""
     path = sys.path.copy()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:  # revisions are the project's own code, and can fail in any way
+        msg = f"The migrations cannot be read: {error}"
+        raise MigrationsError(msg) from error
     finally:
         sys.path[:] = path
 

@@ -43,6 +43,7 @@ def _columns_at(numbers: str, relation: str) -> str:
 
 _COLUMNS = sa.text(f"""
 SELECT {_NAME}, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+  a.atthasdef OR a.attidentity <> '',
   CASE WHEN t.typtype = 'e' THEN ARRAY(SELECT CAST(e.enumlabel AS text) FROM pg_catalog.pg_enum e
     WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) END
 FROM {_TABLES}
@@ -87,11 +88,11 @@ class Reader:
     def read(self, connection: Connection, schemas: Collection[str]) -> dict[str, Table]:
         bound = {"schemas": list(schemas)}
         tables: dict[str, Table] = {}
-        for name, column, spelled, required, labels in connection.execute(_COLUMNS, bound):
+        for name, column, spelled, required, filled, labels in connection.execute(_COLUMNS, bound):
             table = tables.setdefault(name, Table(name))
             if column is not None:
                 kind = canonical(spelled, "postgresql")
-                table.columns[column] = Column(column, kind, not required, tuple(labels or ()))
+                table.columns[column] = Column(column, kind, not required, tuple(labels or ()), filled)
         for name, *constraint in connection.execute(_CONSTRAINTS, bound):
             if name in tables:  # else made by somebody since the query above
                 _add_constraint(tables[name], *constraint)

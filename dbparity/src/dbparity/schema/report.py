@@ -51,7 +51,7 @@ class Kind(StrEnum):
     TABLE_EXTRA = "table-extra"
     COLUMN_MISSING = "column-missing"
     COLUMN_EXTRA = "column-extra"
-    COLUMN_EXTRA_NULLABLE = "column-extra-nullable"
+    COLUMN_EXTRA_OPTIONAL = "column-extra-optional"
     COLUMN_TYPE = "column-type"
     COLUMN_NULLABILITY = "column-nullability"
     PRIMARY_KEY = "primary-key"
@@ -67,7 +67,7 @@ class Kind(StrEnum):
     CHECK_EXTRA = "check-extra"
 
 
-HARMLESS = frozenset({Kind.TABLE_EXTRA, Kind.INDEX_EXTRA, Kind.COLUMN_EXTRA_NULLABLE})
+HARMLESS = frozenset({Kind.TABLE_EXTRA, Kind.INDEX_EXTRA, Kind.COLUMN_EXTRA_OPTIONAL})
 """What an application that knows nothing of it can work beside: others' tables, or a newer version's columns."""
 
 

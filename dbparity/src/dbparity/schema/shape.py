@@ -22,6 +22,13 @@ class Column:
     nullable: bool
     labels: tuple[str, ...] = ()
     """The values of a native enum type."""
+    has_default: bool = False
+    """Whether the database fills it where an INSERT leaves it out. Known of live columns only."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether an INSERT that knows nothing of it succeeds."""
+        return self.nullable or self.has_default
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ _ORDINARY = "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
 _DEFINITIONS = f"SELECT m.name, m.sql {_TABLES} {_ORDINARY}"
 # hidden = 1 is a hidden column of a virtual table; 2 and 3 are generated columns, which are columns.
 _COLUMNS = f"""
-SELECT m.name, x.name, x.type, x."notnull", x.pk {_TABLES} JOIN pragma_table_xinfo(m.name, ?) x
+SELECT m.name, x.name, x.type, x."notnull", x.pk, x.dflt_value IS NOT NULL OR x.hidden <> 0
+{_TABLES} JOIN pragma_table_xinfo(m.name, ?) x
 {_ORDINARY} AND x.hidden <> 1 ORDER BY m.name, x.cid
 """
 _INDEXES = f"""
@@ -81,11 +82,11 @@ def _checks(definition: str) -> list[Check]:
 
 def _add_columns(tables: dict[str, Table], rows: Iterator[Any]) -> None:
     keys: dict[str, dict[int, str]] = defaultdict(dict)
-    for name, column, spelled, required, place in rows:
+    for name, column, spelled, required, place, filled in rows:
         kind = canonical(spelled, "sqlite")
         # INTEGER PRIMARY KEY is the row's number: it is never NULL, whether or not NOT NULL was written.
         never_null = required or (place and kind == "integer")
-        tables[name].columns[column] = Column(column, kind, nullable=not never_null)
+        tables[name].columns[column] = Column(column, kind, nullable=not never_null, has_default=bool(filled))
         if place:
             keys[name][place] = column
     for name, places in keys.items():

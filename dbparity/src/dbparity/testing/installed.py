@@ -11,8 +11,12 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHOICE = "DBPARITY_POSTGRES"
 NEEDED = ("initdb", "postgres", "psql")
 WELL_KNOWN = (
     "/usr/lib/postgresql/*/bin",
@@ -31,20 +35,54 @@ class PostgresMissing(PostgresError):  # noqa: N818 - a state of the machine, na
 
 
 def find_binaries(well_known: tuple[str, ...] = WELL_KNOWN) -> Path:
-    """Return the folder of PostgreSQL's server binaries, the highest version first; PATH wins."""
-    on_path = shutil.which("postgres")
-    places = [Path(on_path).resolve().parent] if on_path else []
-    for pattern in well_known:
-        places += sorted(Path("/").glob(pattern.lstrip("/")), key=_version_of, reverse=True)
-    for place in places:
-        if all((place / name).exists() for name in NEEDED):
-            return place
-    wanted, searched = ", ".join(NEEDED), ", ".join(("PATH", *well_known))
-    msg = f"PostgreSQL's programs ({wanted}) were not found in {searched}; install the server package."
+    """Return the folder of PostgreSQL's server binaries: that which DBPARITY_POSTGRES asks for, where it is set.
+
+    It names a major version, a folder, or `none`. Otherwise PATH wins, then the highest version does.
+    """
+    wanted = os.environ.get(CHOICE, "")
+    if wanted == "none":
+        msg = f"{CHOICE}=none asks for no PostgreSQL."
+        raise PostgresMissing(msg)
+    if wanted and not wanted.isdigit():
+        return _chosen(Path(wanted))
+    found = [place for place in _places(well_known) if _is_whole(place)]
+    fitting = [place for place in found if not wanted or version(place) == wanted]
+    if fitting:
+        return fitting[0]
+    if found:
+        msg = f"{CHOICE} asks for PostgreSQL {wanted}; there is only {', '.join(map(str, found))}."
+        raise PostgresMissing(msg)
+    needed, searched = ", ".join(NEEDED), ", ".join(("PATH", *well_known))
+    msg = f"PostgreSQL's programs ({needed}) were not found in {searched}; install the server package."
     raise PostgresMissing(msg)
 
 
-def _version_of(folder: Path) -> int:
+def version(folder: Path) -> str:
+    """The major version of the server in this folder, as it says itself."""
+    said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return str(re.findall(r"\d+", said.stdout)[0])
+
+
+def _chosen(folder: Path) -> Path:
+    if not _is_whole(folder):
+        msg = f"{CHOICE}={folder} is neither a major version nor a folder with {', '.join(NEEDED)} in it."
+        raise PostgresMissing(msg)
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return all((folder / name).exists() for name in NEEDED)
+
+
+def _places(well_known: tuple[str, ...]) -> Iterator[Path]:
+    on_path = shutil.which("postgres")
+    if on_path:
+        yield Path(on_path).resolve().parent
+    for pattern in well_known:
+        yield from sorted(Path("/").glob(pattern.lstrip("/")), key=_number_in, reverse=True)
+
+
+def _number_in(folder: Path) -> int:
     numbers = re.findall(r"\d+", str(folder))
     return int(numbers[0]) if numbers else 0
 
