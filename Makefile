@@ -5,6 +5,8 @@ URL ?= http://127.0.0.1:$(PORT)
 ARGS ?=
 WORKERS ?= auto
 PYTHON ?= python3
+COMPOSE ?= docker compose
+CI_TESTS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,19 +24,20 @@ DEV := $(VENV)/.dev
 
 TYPED := $(wildcard src tests benchmarks scripts)
 TYPED_DBPARITY := $(wildcard dbparity/src dbparity/tests)
+SHELL_SCRIPTS := $(wildcard .ci/run scripts/*.sh docker/*.sh)
 EXAMPLES := $(wildcard dbparity/examples/*/)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up test check fmt smoke migrate bench docs lock clean
+.PHONY: help up test check lint wheels containers fmt smoke migrate bench docs lock clean
 
 help: ## list the verbs
 	@echo 'make VERB, where VERB is one of'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'PORT=8000 and URL=http://... choose the server, ARGS="..." is handed to the command behind the verb.'
 
 up: $(RUNTIME) ## serve the API on PORT and play the journey against it
-	@$(BIN)/dashtam up --port $(PORT) $(ARGS)
+	@$(BIN)/python scripts/under.py env/.env.dev $(BIN)/dashtam up --port $(PORT) $(ARGS)
 
 test: $(DEV) ## run all tests with branch coverage, or those that ARGS names (ARGS="tests/smoke -v")
 ifeq ($(strip $(ARGS)),)
@@ -43,16 +46,21 @@ else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
-check: $(DEV) ## lint, types, import rules, locks, generated docs, coverage gate; changes nothing
+check: lint ## everything of lint, and the coverage gate; changes nothing
+	$(BIN)/python scripts/suite.py gate $(SUITE_FLAGS)
+
+lint: $(DEV) ## lint, types, import rules, environments, locks, generated docs, workflows; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/mypy $(TYPED_DBPARITY)
 	@for each in $(EXAMPLES); do (cd $$each && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml .) || exit 1; done
 	$(BIN)/lint-imports
+	$(BIN)/dbparity env
 	$(BIN)/python scripts/lock.py --check
 	$(BIN)/python scripts/reference.py --check
-	$(BIN)/python scripts/suite.py gate $(SUITE_FLAGS)
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck $(wildcard .github/workflows/*.yml)
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
 
 fmt: $(DEV) ## format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -73,8 +81,16 @@ docs: $(DEV) ## write docs/reference from the code
 lock: $(DEV) ## resolve the requirements again (ARGS=--upgrade for newer versions)
 	@$(BIN)/python scripts/lock.py $(ARGS)
 
+wheels: $(DEV) ## build the wheels of both packages into dist/, and test what they install (ARGS names tests)
+	@$(BIN)/python scripts/wheels.py both $(or $(ARGS),tests/smoke)
+
+containers: $(DEV) ## build the images and prove the four compose files with COMPOSE; CI_TESTS is what ci then runs
+	$(COMPOSE) -f compose/docker-compose.prod.yml build app
+	$(COMPOSE) -f compose/docker-compose.test.yml build app
+	@COMPOSE='$(COMPOSE)' CI_TESTS='$(CI_TESTS)' $(BIN)/python -m pytest tests/containers $(or $(ARGS),-v)
+
 clean: ## remove the environment and all caches; the data in var/ stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist dbparity/dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist dbparity/dist reports
 	@rm -f .coverage .coverage.* .coverage-stamp
 	@find src tests dbparity scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 

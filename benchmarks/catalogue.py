@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    doctor,
     isolation,
     isolation_databases,
     journey,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "login": login.login,
     "startup": startup.startup,
     "journey": journey.journey,
+    "doctor": doctor.doctor,
     "schema": schema.schema,
     "isolation": isolation.isolation,
     "isolation-databases": isolation_databases.isolation_databases,

@@ -1,7 +1,7 @@
 """Writes docs/reference from the code, and says whether what is there is current.
 
-A page each for every setting, every problem, every call, every command and every step of the journey. Nothing on
-them is written by hand, so nothing on them can be out of date while `make check` passes.
+A page each for every setting, every problem, every call, every command, every step of the journey and every check
+of the doctor. Nothing on them is written by hand, so nothing on them can be out of date while `make check` passes.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from dashtam import secret_files
 from dashtam.core.problems import CATALOGUE
 from dashtam.journey import STEPS
 from dashtam.settings import DAY, HOUR, MINUTE, Rate, Settings
@@ -74,6 +75,14 @@ def settings_page() -> str:
         "[Operations](../operations.md#settings) says which of them you need.",
         *parts,
         _settings_table(rows),
+        "## Secrets as files",
+        "Each of these names a file that holds the setting itself, for those who keep secrets out of the "
+        "environment. A newline at its end is left out. Setting both, or naming a file that is empty or cannot be "
+        "read, stops the start.",
+        table(
+            ("variable", "the file holds"),
+            [(code(f"{name}_FILE"), f"the value of {code(name)}") for name in secret_files.SECRETS],
+        ),
     )
 
 
@@ -365,6 +374,30 @@ def steps_page() -> str:
     )
 
 
+# ---------------------------------------------------------------------------------------------- doctor
+
+
+def checks_page() -> str:
+    """What the doctor looks at."""
+    from dashtam.doctor import LOCAL, REMOTE  # noqa: PLC0415  the other pages need no doctor
+
+    return page(
+        "The checks of the doctor",
+        "What `dashtam doctor` looks at, and what holds when all is well. A check that cannot apply, such as one of "
+        "PostgreSQL on SQLite, is left out of a report. [The doctor](../doctor.md) says how to ask.",
+        "## From inside",
+        "By this machine's own settings, files and database: `dashtam doctor --local`.",
+        _checks_table(LOCAL),
+        "## From outside",
+        "By nothing but the URL, as strangers see it: `dashtam doctor https://auth.example.org`.",
+        _checks_table(REMOTE),
+    )
+
+
+def _checks_table(checks: Sequence[Any]) -> str:
+    return table(("check", "what holds"), [(code(check.name), check.title) for check in checks])
+
+
 # ------------------------------------------------------------------------------------------------ all
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -373,6 +406,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "api.md": api_page,
     "cli.md": cli_page,
     "steps.md": steps_page,
+    "checks.md": checks_page,
 }
 
 

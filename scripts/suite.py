@@ -7,6 +7,7 @@ followed by `make check` runs every test once.
 
 import argparse
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Not ".coverage.something": that is how coverage names the parts it combines.
 STAMP = ROOT / ".coverage-stamp"
-MEASURED = ("src", "dbparity", "tests", "benchmarks", "scripts", "env", "docs", "requirements")
+MEASURED = (
+    *("src", "dbparity", "tests", "benchmarks", "scripts", "docs"),
+    *("env", "requirements", "compose", "docker", ".github"),
+)
 # The package's own tests start pytest runs with its plugin, and run without it: dbparity/pyproject.toml.
 SUITES = (["dbparity/tests"], ["tests"])
+# Where a run in CI leaves what somebody may want to look at afterwards.
+REPORTS = ROOT / "reports"
 MADE = frozenset({"__pycache__", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", "dist"})
 
 
@@ -36,12 +42,23 @@ def coverage(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, check=False).returncode
 
 
+def reports(suite: list[str]) -> list[str]:
+    """The options by which a run in CI leaves reports: JUnit's and fingerprints of both, dbparity's page of ours."""
+    if os.environ.get("CI") != "true":
+        return []
+    name = suite[0].replace("/", "-")
+    kept = [f"--junitxml={REPORTS / name}.xml", f"--dbparity-fingerprint={REPORTS}/fingerprint-{name}.json"]
+    if suite == ["tests"]:
+        return [*kept, f"--dbparity-report=html:{REPORTS / 'tests.html'}"]
+    return ["-p", "dbparity.plugin.fingerprint", *kept]  # of the plugin they take nothing else
+
+
 def run(options: list[str]) -> int:
     """Run both suites under coverage. Only what passed is remembered."""
     STAMP.unlink(missing_ok=True)
     before = fingerprint()
     coverage("erase")
-    outcomes = [coverage("run", "-m", "pytest", *suite, *options) for suite in SUITES]
+    outcomes = [coverage("run", "-m", "pytest", *suite, *reports(suite), *options) for suite in SUITES]
     outcomes.append(coverage("combine", "--quiet"))
     outcome = next(filter(None, outcomes), 0)  # that of a process which a signal ended is negative
     if outcome == 0:

@@ -9,10 +9,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from dashtam.settings import Settings, load
+from dbparity import environment
 from dbparity.testing.postgres import PostgresMissing, PrivateCluster
 from tests.makers import CHEAP, SECRET, Deployment, deployed
+
+# What is set already wins. Workers and commands that tests start inherit it.
+ENV_FILE = ".env.ci" if os.environ.get("CI") == "true" else ".env.test"
+environment.apply(Path(__file__).parents[1] / "env" / ENV_FILE, os.environ)
+
+# A suite of their own, which needs a program for containers: `make containers`.
+collect_ignore = ["containers"]
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +48,11 @@ def base_url(
     def of(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('base')}/dashtam_test.db"
+        if given := os.environ.get(
+            "TEST_POSTGRES_URL"
+        ):  # dbparity makes the database, and those of this run beside it
+            url = make_url(given).set(drivername="postgresql+asyncpg", database="dashtam_test")
+            return url.render_as_string(hide_password=False)
         return str(request.getfixturevalue("cluster").create_database("dashtam_test"))
 
     return of
@@ -52,9 +66,8 @@ def dbparity_database_url(request: pytest.FixtureRequest, base_url: Callable[[st
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """The settings of a test deployment, with mail kept in memory."""
+    """The settings of a deployment of this environment, test or ci, with mail kept in memory."""
     return load(
-        environment="test",
         database_url=database_url,
         secret_key=SECRET,
         var_dir=tmp_path,

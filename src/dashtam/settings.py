@@ -3,6 +3,7 @@
 Every variable a user meets is a field here. A bad one stops the start, by name and never with its value.
 """
 
+import os
 import re
 import secrets
 from contextlib import suppress
@@ -11,16 +12,19 @@ from email.policy import SMTP
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from dashtam import addresses, secret_files
 
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 SECRET_BYTES = 32
+SECRET_FILE = "secret_key"  # noqa: S105  its name
+"""In VAR_DIR: the secret of a deployment that was given none."""
 _PLACEHOLDER = re.compile(
     r"change.?me|secret.?key|your.?secret|example|placeholder|insert.?here|default|sample", re.IGNORECASE
 )
@@ -73,18 +77,6 @@ def _prefix_length(network: str) -> int:
         return ip_network(network, strict=False).prefixlen
     except ValueError:
         return 0
-
-
-def _is_smtp(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in {"smtp", "smtps"}
-            and bool(parts.hostname)
-            and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        return False
 
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -195,33 +187,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, url: str) -> str:
-        if not url:
-            return url
-        scheme, _, rest = url.partition("://")
-        driver = {
-            "sqlite": "sqlite+aiosqlite",
-            "postgres": "postgresql+asyncpg",
-            "postgresql": "postgresql+asyncpg",
-        }
-        url = f"{driver.get(scheme, scheme)}://{rest}"
-        if url.startswith("postgresql+asyncpg://"):
-            return url
-        if url.startswith("sqlite+aiosqlite:///") and ":memory:" not in url and rest.strip("/"):
-            return url
-        msg = "must be sqlite:///path/to/file or postgresql://user:password@host:port/name"
-        raise ValueError(msg)
+        return addresses.database_url(url) if url else url
 
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            msg = "must be an http:// or https:// address without query or fragment"
-            raise ValueError(msg)
-        if parts.username or parts.password:
-            msg = "must not carry a user name or password"
-            raise ValueError(msg)
-        return url.rstrip("/")
+        return addresses.public_url(url)
 
     @field_validator("api_v1_prefix")
     @classmethod
@@ -275,7 +246,7 @@ class Settings(BaseSettings):
 
     def _faults_anywhere(self) -> list[tuple[str, str]]:
         faults = []
-        if self.mail_transport == "smtp" and not _is_smtp(self.smtp_url.get_secret_value()):
+        if self.mail_transport == "smtp" and not addresses.is_smtp(self.smtp_url.get_secret_value()):
             faults.append(
                 ("SMTP_URL", "must be smtp://host:port or smtps://host:port when MAIL_TRANSPORT=smtp")
             )
@@ -335,18 +306,53 @@ def parse_sender(text: str) -> Address:
 
 def load(**given: object) -> Settings:
     """The settings of the environment, with `given` ones over them. Raises BadSettingsError."""
-    try:
-        settings = Settings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise BadSettingsError(_faults(error)) from None
-    except SettingsError as error:
-        raise BadSettingsError([_unreadable(error)]) from None
+    settings = _read(given)
     if settings.secret_key.get_secret_value():
         return settings
     return settings.model_copy(update={"secret_key": SecretStr(made_secret(settings.var_dir))})
 
 
-def _faults(error: ValidationError) -> list[tuple[str, str]]:
+def look(**given: object) -> Settings:
+    """The same, but nothing is made: `secret_key` is empty where it has yet to be made."""
+    settings = _read(given)
+    path = settings.var_dir / SECRET_FILE
+    if settings.secret_key.get_secret_value() or not _is_there(path):
+        return settings
+    return settings.model_copy(update={"secret_key": SecretStr(_kept_secret(path))})
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something has this name, if only a link to nothing, or what this user may not look at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _read(given: dict[str, object]) -> Settings:
+    from_files, faults = secret_files.read_all(os.environ)
+    try:
+        settings = Settings(**{**from_files, **given})  # type: ignore[arg-type]
+    except (ValidationError, SettingsError) as error:
+        raise BadSettingsError(_beside(faults, _faults(error))) from None
+    if faults:
+        raise BadSettingsError(faults)
+    return settings
+
+
+def _beside(of_files: list[tuple[str, str]], others: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """All of them; that a secret is missing goes without saying where its file is what is wrong."""
+    named = {name for name, _ in of_files}
+    return of_files + [fault for fault in others if f"{fault[0]}_FILE" not in named]
+
+
+def _faults(error: ValidationError | SettingsError) -> list[tuple[str, str]]:
+    if isinstance(error, SettingsError):
+        named = re.search(r'field "(\w+)"', str(error))
+        return [(named[1].upper() if named else "SETTINGS", "cannot be read")]
     faults: list[tuple[str, str]] = []
     for fault in error.errors(include_url=False, include_input=False):
         cause = fault.get("ctx", {}).get("error")
@@ -359,30 +365,34 @@ def _faults(error: ValidationError) -> list[tuple[str, str]]:
     return faults
 
 
-def _unreadable(error: SettingsError) -> tuple[str, str]:
-    named = re.search(r'field "(\w+)"', str(error))
-    return (named[1].upper() if named else "SETTINGS"), "cannot be read"
-
-
 def made_secret(var_dir: Path) -> str:
     """The secret of a development deployment: made on first use, kept in VAR_DIR, readable by its owner only."""
-    path = var_dir / "secret_key"
+    path = var_dir / SECRET_FILE
     try:
         var_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            fresh = var_dir / f"secret_key.{secrets.token_hex(8)}"
+            fresh = var_dir / f"{SECRET_FILE}.{secrets.token_hex(8)}"
             fresh.touch(mode=0o600)
             fresh.write_text(secrets.token_urlsafe(48), encoding="ascii")
             with suppress(FileExistsError):
                 path.hardlink_to(fresh)
             fresh.unlink()
+    except OSError as error:
+        raise _unkept(path, error) from None
+    return _kept_secret(path)
+
+
+def _kept_secret(path: Path) -> str:
+    try:
         secret = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettingsError(
-            [("VAR_DIR", f"cannot keep {path.name} there: {type(error).__name__}")]
-        ) from None
+        raise _unkept(path, error) from None
     if len(secret.encode()) < SECRET_BYTES:
         raise BadSettingsError(
             [("SECRET_KEY", f"the one kept in VAR_DIR ({path.name}) is too short; remove the file")]
         )
     return secret
+
+
+def _unkept(path: Path, error: Exception) -> BadSettingsError:
+    return BadSettingsError([("VAR_DIR", f"cannot keep {path.name} there: {type(error).__name__}")])

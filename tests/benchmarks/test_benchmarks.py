@@ -22,6 +22,7 @@ ROWS = {
     "login": 2,
     "startup": 2,
     "journey": 1,
+    "doctor": 1,
     "schema": 2,
     "isolation": 2,
     "isolation-databases": 2,

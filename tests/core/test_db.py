@@ -1,8 +1,12 @@
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
 from dashtam.core.db import Database, after_commit
@@ -99,3 +103,19 @@ async def sqlite_database(tmp_path: object) -> AsyncIterator[Database]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/plain.db")
     yield database
     await database.dispose()
+
+
+async def test_a_database_taken_as_found_neither_makes_its_file_nor_changes_its_journal(tmp_path: Path):
+    file = tmp_path / "strange #100%.db"
+    found = Database(f"sqlite+aiosqlite:///{file}", as_found=True)
+    with pytest.raises(OperationalError):
+        async with found.connect():
+            pass
+    assert not file.exists()
+    with closing(sqlite3.connect(file)) as plain:
+        plain.execute("CREATE TABLE things (id INTEGER)")
+    before = file.read_bytes()
+    async with found.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM things")) == 0
+    await found.dispose()
+    assert file.read_bytes() == before

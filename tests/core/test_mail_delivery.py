@@ -331,7 +331,8 @@ class TestTroubleWithTheDatabase:
             await transport.until(lambda: len(transport.messages) == 1)
             await asyncio.to_thread(
                 cluster.sql,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dashtam'",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'dashtam/%'",
             )
             await eventually(lambda: _queued(rig, "second@example.org"))
             await transport.until(lambda: "second@example.org" in transport.recipients())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dashtam.settings import BadSettingsError, Settings, load, made_secret
+from dashtam.settings import BadSettingsError, Settings, load, look, made_secret
 
 SECRET = "Zk3vQx8pLw2nRt6yBs9dHf4gJm7cXa5eUo1i"
 PROD = {
@@ -29,6 +29,9 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("DATABASE_URL", {"DATABASE_URL": "sqlite:///:memory:canary"}),
     ("DATABASE_URL", {"DATABASE_URL": "sqlite:///"}),
     ("DATABASE_URL", {"DATABASE_URL": "canary"}),
+    ("DATABASE_URL", {"DATABASE_URL": "postgresql://u:canary@h:54x32/d"}),
+    ("DATABASE_URL", {"DATABASE_URL": "postgresql://u:canary@h:99999/d"}),
+    ("DATABASE_URL", {"DATABASE_URL": "postgresql://u:canary@way@h/d"}),
     ("DATABASE_POOL_SIZE", {"DATABASE_POOL_SIZE": "0"}),
     ("DATABASE_POOL_SIZE", {"DATABASE_POOL_SIZE": "many-canary"}),
     ("SECRET_KEY", {"SECRET_KEY": "canary-too-short"}),
@@ -42,6 +45,10 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("PUBLIC_URL", {"PUBLIC_URL": "https://user:canary@example.org"}),
     ("PUBLIC_URL", {"PUBLIC_URL": "https://example.org/?canary"}),
     ("PUBLIC_URL", {"PUBLIC_URL": "https://[canary"}),
+    ("PUBLIC_URL", {"PUBLIC_URL": "https://example.org:canary"}),
+    ("PUBLIC_URL", {"PUBLIC_URL": "https://example.org:99999"}),
+    ("PUBLIC_URL", {"PUBLIC_URL": "https://canary..example.org"}),
+    ("PUBLIC_URL", {"PUBLIC_URL": "https://canary example.org"}),
     ("TRUSTED_PROXIES", {"TRUSTED_PROXIES": "10.0.0.0/8,canary"}),
     ("TRUSTED_PROXIES", {"TRUSTED_PROXIES": "0.0.0.0/0"}),
     ("TRUSTED_PROXIES", {"TRUSTED_PROXIES": "*"}),
@@ -124,7 +131,11 @@ def test_the_sound_twins_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGON2_TIME_COST", "1")
     monkeypatch.setenv("RATE_LOGIN_PER_ACCOUNT", " 7/2h ")
     monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:pa/ss+w==@[::1]:5432/d?host=/run")
+    monkeypatch.setenv("PUBLIC_URL", "https://[2001:db8::1]:8443/")
     settings = load()
+    assert settings.database == "postgresql+asyncpg://u:pa/ss+w==@[::1]:5432/d?host=/run"
+    assert settings.public_url == "https://[2001:db8::1]:8443"
     assert settings.rate_login_per_account == (7, 7200)
     assert [str(network) for network in settings.proxies] == ["10.0.0.0/8", "::1/128"]
 
@@ -155,6 +166,33 @@ def test_outside_prod_a_secret_is_made_once_for_its_owner_alone(tmp_path: Path) 
     kept.write_bytes(b"\xff" * 40)
     with pytest.raises(BadSettingsError, match="VAR_DIR: cannot keep"):
         made_secret(tmp_path / "new")
+
+
+def test_to_look_makes_nothing_and_finds_what_the_start_would(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    assert look(var_dir=folder).secret_key.get_secret_value() == ""
+    assert not folder.exists()
+    made = load(var_dir=folder).secret_key
+    assert look(var_dir=folder).secret_key == made
+    (folder / "secret_key").unlink()
+    (folder / "secret_key").symlink_to(folder / "gone")
+    for start in (look, load):
+        with pytest.raises(
+            BadSettingsError, match="VAR_DIR: cannot keep secret_key there: FileNotFoundError"
+        ):
+            start(var_dir=folder)
+    assert [path.name for path in folder.iterdir()] == ["secret_key"]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o000)
+    try:
+        if os.access(tmp_path, os.X_OK):
+            pytest.skip("this user may look anywhere")
+        with pytest.raises(BadSettingsError, match="VAR_DIR: cannot keep secret_key there: PermissionError"):
+            look(var_dir=tmp_path)
+    finally:
+        tmp_path.chmod(0o700)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

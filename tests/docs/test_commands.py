@@ -21,7 +21,7 @@ LINES = [(page, line) for page in PAGES for line in dict.fromkeys(command_lines(
 def words(line: str) -> list[str]:
     """The words of a command up to where the shell would take over."""
     found = shlex.split(line, comments=True)
-    stops = [at for at, word in enumerate(found) if word in {"|", "&&", ">", ";"}]
+    stops = [at for at, word in enumerate(found) if word in {"|", "&", "&&", ">", ";"}]
     return found[1 : stops[0] if stops else None]
 
 
@@ -78,7 +78,7 @@ def test_a_command_that_is_shown_exists(page: Path, line: str) -> None:
         "make nothing",
         "make up PROT=9000",
         'make test ARGS="tests/nowhere -v"',
-        "dashtam doctor",
+        "dashtam diagnose",
         "dashtam keys revoke",
         "dashtam smoke --xml result.xml",
         "dashtam serve one",

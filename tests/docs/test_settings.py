@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from dashtam import secret_files
+from dashtam.contract import contract_path
 from dashtam.settings import BadSettingsError, Settings, load
+from dbparity.environment import load_contract
 from tests.docs.reading import ROOT, WRITTEN, blocks, codes, name, rows
 
-OURS = {field.upper() for field in Settings.model_fields}
+OURS = {field.upper() for field in Settings.model_fields} | {f"{name}_FILE" for name in secret_files.SECRETS}
 # Variables that are not the service's: of make, of the tests, of other programs, of the walk in getting-started.
 OTHERS = {
     "ARGS",
@@ -23,8 +26,9 @@ OTHERS = {
     "PIP_FLAGS",
     "UV_DEFAULT_INDEX",
     "COVERAGE_PROCESS_CONFIG",
+    "ON_ERROR_STOP",  # psql
 }
-OTHERS |= {"CATALOGUE", "MAIL_PREPARERS"}
+OTHERS |= {"CATALOGUE", "MAIL_PREPARERS"} | set(load_contract(contract_path()).variables)
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+")
 PRODUCTION = {
     "environment": "prod",

@@ -56,6 +56,7 @@ POLICY: dict[str, tuple[str, dict[str, Any] | None, int]] = {
     "GET /dev/mailbox": (ANYBODY, None, 200),
     "GET /dev/mailbox/{mail_id}": (ANYBODY, None, 404),
     "GET /smoke/mailbox": (ANYBODY, None, 404),  # not found unless SMOKE_TOKEN is set; then for its bearer
+    "GET /smoke/client": (ANYBODY, None, 404),  # the same
 }
 OWNED = [call for call, (who, _, _) in POLICY.items() if who is OWN]
 

@@ -190,11 +190,15 @@ class TestTheSmokeMailbox:
     )
     async def test_others_are_refused(self, journeys: Deployment, sent: str) -> None:
         headers = [(b"authorization", sent.encode())] if sent else []
-        answer = await journeys.client.get(
-            "/smoke/mailbox", params={"to": "a@journey.invalid"}, headers=headers
-        )
-        assert (answer.status_code, problem(answer)) == (401, "token-invalid")
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+        for path in ("/smoke/mailbox?to=a@journey.invalid", "/smoke/client"):
+            answer = await journeys.client.get(path, headers=headers)
+            assert (answer.status_code, problem(answer)) == (401, "token-invalid")
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+    async def test_the_bearer_is_told_as_who_he_is_taken(self, journeys: Deployment) -> None:
+        headers = {"Authorization": f"Bearer {SMOKE_TOKEN}", "X-Forwarded-For": "192.0.2.1"}
+        answer = await journeys.client.get("/smoke/client", headers=headers)
+        assert answer.json() == {"ip": "127.0.0.1"}  # no proxy is trusted here
 
     @pytest.mark.parametrize(
         "to", ["", "a@example.org", "a@sub.journey.invalid", "a@journey.invalid.example.org"]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import dashtam
 from dashtam.settings import Settings
 from tests.makers import CHEAP, OTHER_PASSWORD, PASSWORD, Deployment, deployed, new_email
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PAGES = ["/verify-email", "/reset-password", "/confirm-email"]
 FORGED = ("Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix")
 TOKEN = "dot1_" + "A" * 43
@@ -102,16 +103,18 @@ class TestWithoutABrowser:
 
 
 @pytest.fixture
-def chromium() -> Path:
-    if not CHROMIUM.exists():
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        missing = f"there is none of {', '.join(BROWSERS)}; apt-get install chromium"
         if os.environ.get("DASHTAM_REQUIRE_BROWSER") == "1":
-            pytest.fail(f"DASHTAM_REQUIRE_BROWSER=1, and there is no {CHROMIUM}: apt-get install chromium")
-        pytest.skip(f"NOT TESTED IN A BROWSER: there is no {CHROMIUM}; apt-get install chromium")
-    return CHROMIUM
+            pytest.fail(f"DASHTAM_REQUIRE_BROWSER=1, and {missing}")
+        pytest.skip(f"NOT TESTED IN A BROWSER: {missing}")
+    return found
 
 
 @pytest.fixture
-async def browser(chromium: Path) -> AsyncIterator[Browser]:
+async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield launched

@@ -1,12 +1,14 @@
 """The `dashtam` command. Importing it costs little: each command imports what it needs when it runs."""
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 from dashtam.cli import keys, mail, migrate, users
 from dashtam.cli.console import remark
+from dashtam.cli.doctor import doctor
 from dashtam.cli.exit_codes import EPILOG, ExitCode
 from dashtam.cli.serve import serve
 from dashtam.cli.smoke import smoke
@@ -24,6 +26,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(serve)
 app.command()(smoke)
+app.command()(doctor)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
@@ -32,6 +35,8 @@ app.add_typer(mail.app, name="mail")
 
 def main() -> None:
     """Run a command; what goes wrong is said in plain words and by the exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name or a mark that it cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:

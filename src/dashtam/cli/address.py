@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -22,6 +23,22 @@ def own_url(host: str, port: int) -> str:
     """How this machine reaches a server that listens there."""
     host = _EVERY_ADDRESS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def base_url(url: str) -> str:
+    """The URL of a server without its last slash; refused unless it is one."""
+    if not _is_base_url(url):
+        raise Refusal(f"{url} is not a base URL such as http://127.0.0.1:8000.", ExitCode.USAGE)
+    return url.rstrip("/")
+
+
+def _is_base_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and not (parts.query or parts.fragment)
 
 
 def settings_at(host: str, port: int) -> Settings:

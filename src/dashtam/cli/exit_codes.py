@@ -4,13 +4,14 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes, in the order of how far a command got, backwards."""
+    """The exit codes."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
     UNREACHABLE = 3
     PORT_BUSY = 4
+    WARNINGS = 5
 
 
 MEANINGS = {
@@ -19,6 +20,7 @@ MEANINGS = {
     ExitCode.USAGE: "the command line or a setting is wrong",
     ExitCode.UNREACHABLE: "the server or the database cannot be reached",
     ExitCode.PORT_BUSY: "the port is in use by another program",
+    ExitCode.WARNINGS: "nothing fails, and the doctor has something for you to look at",
 }
 
 EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."

@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 
 from dashtam.cli.console import AsJson, remark, say, say_json
 from dashtam.cli.exit_codes import ExitCode
-from dashtam.cli.trouble import Refusal
+from dashtam.cli.trouble import Refusal, refusal
 from dashtam.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -22,17 +24,23 @@ Below = Annotated[str, typer.Argument(help="The revision to go back to; `base` f
 Message = Annotated[str, typer.Argument(help="What it does, in a few words.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether the data may be lost.")]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to wait for another migration to end.")]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for a database that is not up yet.")]
+
+_POLL_SECONDS = 0.5
 
 
 @app.command("up")
-def up(revision: Target = "head", *, patience: Patience = 60, json: AsJson = False) -> None:
+def up(revision: Target = "head", *, patience: Patience = 60, wait: Wait = 0, json: AsJson = False) -> None:
     """Run what is missing, in one transaction, and believe only the tables."""
     from dashtam import migrations
 
-    done = asyncio.run(
-        migrations.upgrade(load().database, revision, patience=patience, waiting=tell_of_waiting)
-    )
-    _report(done, json=json)
+    def run() -> "Outcome":
+        return asyncio.run(
+            migrations.upgrade(settings.database, revision, patience=patience, waiting=tell_of_waiting)
+        )
+
+    settings = load()
+    _report(_once_reachable(run, wait), json=json)
 
 
 @app.command("down")
@@ -64,12 +72,45 @@ def status(*, json: AsJson = False) -> None:
     raise typer.Exit(ExitCode.OK if found.verdict == "ready" else ExitCode.FAILED)
 
 
+@app.command("plan")
+def plan(revision: Target = "head", *, json: AsJson = False) -> None:
+    """Say what `up` would run, lock, rewrite and break, and for how long; nothing is changed.
+
+    Ends with 1 where there is no saying, or `up` would not get through.
+    """
+    from dashtam import migrations
+
+    planned = asyncio.run(migrations.plan(load().database, revision))
+    if json:
+        say_json(planned.as_dict())
+    else:
+        say(planned.render())
+    raise typer.Exit(ExitCode.FAILED if planned.obstacles else ExitCode.OK)
+
+
 @app.command("new", hidden=True)
 def new(message: Message) -> None:
     """Write the revision that brings this database to the models. For developers, in a checkout."""
     from dashtam import migrations
 
     say(migrations.new_revision(load().database, message))
+
+
+def _once_reachable(run: Callable[[], "Outcome"], seconds: float) -> "Outcome":
+    """Run it, and again for so many seconds while the database cannot be reached."""
+    until = time.monotonic() + seconds
+    told = False
+    while True:
+        try:
+            return run()
+        except Exception as error:
+            said = refusal(error)
+            if said is None or said.code != ExitCode.UNREACHABLE or time.monotonic() >= until:
+                raise
+        if not told:
+            remark(f"{said.words} Waiting for it ...")
+            told = True
+        time.sleep(_POLL_SECONDS)
 
 
 def tell_of_waiting() -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ import typer
 
 from dashtam.cli.address import Host, Port, listen, own_url, settings_at
 from dashtam.cli.exit_codes import ExitCode
+from dashtam.cli.trouble import Refusal
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -27,16 +29,24 @@ STDIN = 0
 _READ_BYTES = 64
 
 Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that serve; they share the port.")]
+Reload = Annotated[bool, typer.Option("--reload", help="Start again when the code changes; for development.")]
 UntilEof = Annotated[bool, typer.Option("--until-eof", hidden=True)]
 
 
 def serve(
-    *, host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = 1, until_eof: UntilEof = False
+    *,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Workers = 1,
+    reload: Reload = False,
+    until_eof: UntilEof = False,
 ) -> None:
     """Serve the API until stopped. The database must have been migrated; until then /health/ready says so."""
     os.umask(0o077)  # what the service makes in VAR_DIR is its own
     signal.signal(signal.SIGTERM, _end)  # once it has stopped in good order, uvicorn raises the signal again
     settings = settings_at(host, port)
+    if reload and (workers > 1 or settings.environment == "prod"):
+        raise Refusal("--reload is for one worker, and not for production.", ExitCode.USAGE)
     listener = listen(host, port)
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
@@ -45,7 +55,20 @@ def serve(
 
     configure(settings)
     logging.getLogger("dashtam.serve").info("listening on %s", own_url(host, port))
-    raise typer.Exit(_run(listener, workers))
+    raise typer.Exit(_run_reloading(listener) if reload else _run(listener, workers))
+
+
+def _run_reloading(listener: socket) -> ExitCode:
+    from uvicorn import Server
+    from uvicorn.supervisors import ChangeReload
+
+    import dashtam
+
+    config = _config(1)
+    config.reload = True
+    config.reload_dirs = [Path(dashtam.__file__).parent]
+    ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
+    return ExitCode.OK
 
 
 def _run(listener: socket, workers: int) -> ExitCode:

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 import typer
 
+from dashtam.cli.address import base_url
 from dashtam.cli.console import rich_console, say
 from dashtam.cli.exit_codes import ExitCode
 from dashtam.cli.trouble import Refusal
+from dashtam.secret_files import BadSecretFileError, secret
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,12 +52,13 @@ def smoke(  # noqa: PLR0913  as many as there are options
 ) -> None:
     """Play the 18 steps against a running server. Ends with 1 if a step fails, 3 if nothing answers.
 
-    In production the mail is read back with SMOKE_TOKEN, which is taken from the environment.
+    In production the mail is read back with SMOKE_TOKEN, which is taken from the environment, or from the file
+    that SMOKE_TOKEN_FILE names.
     """
-    url = _base_url(url)
+    url = base_url(url)
     for path in (json, junit, html):
         _refuse_unwritable(path)
-    token = os.environ.get(smoke_token, "")
+    token = token_in(smoke_token)
     result = asyncio.run(
         _play(url, token=token, prefix=prefix, domain=domain, patience=patience, to_stderr=json == "-")
     )
@@ -98,6 +101,14 @@ async def play_shown(
     return result
 
 
+def token_in(variable: str) -> str:
+    """The token in this variable, or in the file that VARIABLE_FILE names; empty if there is none."""
+    try:
+        return secret(variable, os.environ) or ""
+    except BadSecretFileError as error:
+        raise Refusal(f"{error.variable} {error.fault}.", ExitCode.USAGE) from None
+
+
 async def _play(
     url: str, *, token: str, prefix: str, domain: str, patience: float, to_stderr: bool
 ) -> "Result":
@@ -126,21 +137,6 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise Refusal(f"The report cannot be written to {path}: {error.strerror}.") from None
-
-
-def _base_url(url: str) -> str:
-    if not _is_base_url(url):
-        raise Refusal(f"{url} is not a base URL such as http://127.0.0.1:8000.", ExitCode.USAGE)
-    return url.rstrip("/")
-
-
-def _is_base_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        named = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return named and not (parts.query or parts.fragment)
 
 
 def _refuse_unwritable(path: str) -> None:

@@ -6,17 +6,20 @@ SQLite has one writing connection, so that writers queue in order instead of pol
 for reading beside it (WAL).
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from dashtam import __version__
 
 _SQLITE_READERS = 4
 _POOL_TIMEOUT_SECONDS = 5
@@ -24,6 +27,21 @@ _BUSY_TIMEOUT_MS = 5_000
 _STATEMENT_TIMEOUT_MS = 5_000
 _LOCK_TIMEOUT_MS = 3_000
 _IDLE_TIMEOUT_MS = 15_000
+
+APPLICATION_NAME = f"dashtam/{__version__}"[:63]  # PostgreSQL keeps no more of it
+"""How PostgreSQL's list of connections tells ours, and the version of the node behind each."""
+
+SESSION_SETTINGS: Mapping[str, str] = {
+    "timezone": "UTC",
+    "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
+    "lock_timeout": str(_LOCK_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(_IDLE_TIMEOUT_MS),
+    "jit": "off",
+}
+"""What every connection to PostgreSQL asks the server for; times in ms."""
+
+_SQLITE_PRAGMAS = (f"busy_timeout={_BUSY_TIMEOUT_MS}", "synchronous=FULL", "foreign_keys=ON")
+_SQLITE_JOURNAL = "journal_mode=WAL"  # it is written into the file
 
 AfterCommit = Callable[[], None]
 
@@ -33,12 +51,19 @@ class CommitUnknownError(Exception):
 
 
 class Database:
-    """The engines of one database and the sessions over them. Made by the application, never at import."""
+    """The engines of one database and the sessions over them. Made by the application, never at import.
 
-    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+    One that is `as_found` makes no SQLite file that is not there, and leaves the journal of one that is as it is.
+    """
+
+    def __init__(
+        self, url: str, *, pool_size: int = 16, name: str = APPLICATION_NAME, as_found: bool = False
+    ) -> None:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self.writer, self.reader = (
-            _sqlite_engines(url) if self.is_sqlite else _postgresql_engines(url, pool_size)
+            _sqlite_engines(url, as_found=as_found)
+            if self.is_sqlite
+            else _postgresql_engines(url, pool_size, name)
         )
         self._write = async_sessionmaker(self.writer, class_=AsyncSession, expire_on_commit=False)
         self._read = async_sessionmaker(self.reader, class_=AsyncSession, expire_on_commit=False)
@@ -90,15 +115,7 @@ def insert_into(session: AsyncSession, table: type[SQLModel]) -> postgresql.Inse
     return postgresql.insert(table)
 
 
-def _postgresql_engines(url: str, pool_size: int) -> tuple[AsyncEngine, AsyncEngine]:
-    server_settings = {
-        "application_name": "dashtam",
-        "timezone": "UTC",
-        "statement_timeout": str(_STATEMENT_TIMEOUT_MS),
-        "lock_timeout": str(_LOCK_TIMEOUT_MS),
-        "idle_in_transaction_session_timeout": str(_IDLE_TIMEOUT_MS),
-        "jit": "off",
-    }
+def _postgresql_engines(url: str, pool_size: int, name: str) -> tuple[AsyncEngine, AsyncEngine]:
     engine = create_async_engine(
         url,
         pool_size=pool_size,
@@ -106,7 +123,7 @@ def _postgresql_engines(url: str, pool_size: int) -> tuple[AsyncEngine, AsyncEng
         pool_timeout=_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,  # an error names the statement, never what it was about
         connect_args={
-            "server_settings": server_settings,
+            "server_settings": {"application_name": name, **SESSION_SETTINGS},
             "timeout": _POOL_TIMEOUT_SECONDS,
             "command_timeout": _POOL_TIMEOUT_SECONDS,  # a server that is gone keeps no promise of its own
         },
@@ -114,17 +131,26 @@ def _postgresql_engines(url: str, pool_size: int) -> tuple[AsyncEngine, AsyncEng
     return engine, engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    writer = _sqlite_engine(url, pool_size=1)
+def _sqlite_engines(url: str, *, as_found: bool) -> tuple[AsyncEngine, AsyncEngine]:
+    place = _existing(url) if as_found else make_url(url)
+    pragmas = _SQLITE_PRAGMAS if as_found else (*_SQLITE_PRAGMAS, _SQLITE_JOURNAL)
+    writer = _sqlite_engine(place, pragmas, pool_size=1)
     event.listen(writer.sync_engine, "begin", _begin_immediate)
     # A SELECT that stands alone needs no transaction around it, hence no rollback either: each is a thread's hop.
     alone = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-    reader = _sqlite_engine(url, pool_size=_SQLITE_READERS, **alone)
+    reader = _sqlite_engine(place, pragmas, pool_size=_SQLITE_READERS, **alone)
     event.listen(reader.sync_engine, "connect", _refuse_writes)
     return writer, reader
 
 
-def _sqlite_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401  handed through
+def _existing(url: str) -> URL:
+    """The same file, as the URI of one that must be there (sqlite.org/uri.html)."""
+    place = make_url(url)
+    file = Path(place.database or "").absolute().as_uri()
+    return place.set(database=file, query={**place.query, "mode": "rw", "uri": "true"})
+
+
+def _sqlite_engine(url: URL, pragmas: Sequence[str], **options: Any) -> AsyncEngine:  # noqa: ANN401  handed through
     engine = create_async_engine(
         url, max_overflow=0, pool_timeout=_POOL_TIMEOUT_SECONDS, hide_parameters=True, **options
     )
@@ -132,12 +158,7 @@ def _sqlite_engine(url: str, **options: Any) -> AsyncEngine:  # noqa: ANN401  ha
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  the driver's adapted connection
         connection.isolation_level = None  # the driver must not begin by itself: `_begin_immediate` does
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={_BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-        ):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -166,6 +166,10 @@ class KeyRing:
             async with database.write() as db:
                 db.add(row)
 
+    def prove_opens(self, row: SigningKey) -> None:
+        """Raise KeysUnusableError unless this node can sign and verify with the key of this row."""
+        self._open(row)
+
     async def new_row(self, *, activated_at: datetime) -> SigningKey:
         """A fresh open-ended key, sealed, not yet in the database."""
         # In a thread: making an RSA key takes long.

@@ -1,10 +1,10 @@
 """The parts of one running service, joined by `app.create_app` and handed to whoever needs one of them."""
 
-import os
 from dataclasses import dataclass
 from datetime import timedelta
 
 from dashtam.core.access_tokens import AccessTokens
+from dashtam.core.allowance import cores
 from dashtam.core.clock import Clock
 from dashtam.core.db import Database
 from dashtam.core.keys import KeyRing
@@ -45,7 +45,7 @@ def build(settings: Settings, clock: Clock, hash_cost: HashCost | None = None) -
         passwords=Passwords(
             hash_cost
             or HashCost(settings.argon2_memory_kib, settings.argon2_time_cost, settings.argon2_parallelism),
-            threads=settings.hash_threads or _cores(),
+            threads=settings.hash_threads or cores(),
             queue=settings.hash_queue,
             min_length=settings.password_min_length,
         ),
@@ -62,8 +62,3 @@ def build(settings: Settings, clock: Clock, hash_cost: HashCost | None = None) -
         outbox=Outbox(secret, settings),
         throttle=Throttle(secret),
     )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,9 @@
-"""Reading delivered mail back: the development mailbox, and the journey's own in production.
+"""What is there for trying the service out: the development mailbox, and the journey's own in production.
 
 `/dev/mailbox` exists where mail is kept here and the deployment is not a production one. `/smoke/mailbox`
 exists where SMOKE_TOKEN is set, for its bearer only, and shows the mail of the journey's reserved domain,
-which never leaves. Elsewhere both are not found, as if they had never been written.
+which never leaves. `/smoke/client` tells the same bearer which address he is taken to have: whether proxies
+are believed as they should be cannot be seen otherwise. Elsewhere all are not found, as if they had never been written.
 """
 
 import re
@@ -16,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from dashtam.core.mail import Delivered, Inbox, MaildirTransport
 from dashtam.core.problems import NOT_FOUND, SESSION_INVALID
-from dashtam.http import Services
+from dashtam.http import Client, Services
 from dashtam.settings import Settings
 from dashtam.templates import render
 
@@ -59,6 +60,13 @@ async def smoke_mailbox(request: Request, service: Services, to: str = "") -> Re
         raise NOT_FOUND("Only addresses of the journey's own domain have a mailbox here.")
     async with service.database.read() as db:
         return _json(await service.outbox.smoke_mail(db, to))
+
+
+@router.get("/smoke/client")
+async def smoke_client(request: Request, service: Services, client: Client) -> JSONResponse:
+    """Whose request this is taken for, for the bearer of SMOKE_TOKEN."""
+    _admit(request, service.settings.smoke_token.get_secret_value())
+    return JSONResponse({"ip": client.ip})
 
 
 def _inbox(request: Request, settings: Settings) -> Inbox:

@@ -18,17 +18,21 @@ from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
 from dashtam.migrations.connection import MigrationBusyError, exclusive, looking
+from dashtam.migrations.plan import Planned, plan_from, plan_from_nothing
 from dashtam.migrations.state import UNSOUND, Status, Verdict, read, revisions
+from dbparity.planning import PlanError
 
 __all__ = [
     "MigrationBusyError",
     "MigrationError",
     "Outcome",
+    "Planned",
     "SchemaNotTrueError",
     "Status",
     "Verdict",
     "downgrade",
     "new_revision",
+    "plan",
     "status",
     "upgrade",
 ]
@@ -97,6 +101,15 @@ async def status(database_url: str) -> Status:
         return await asyncio.to_thread(_nothing_yet)
 
 
+async def plan(database_url: str, revision: str = "head") -> Planned:
+    """What `upgrade` to this revision would do. Looks only, as `status` does; raises as `upgrade` does."""
+    try:
+        async with looking(database_url) as connection:
+            return await connection.run_sync(_plan, revision)
+    except FileNotFoundError:
+        return await asyncio.to_thread(_plan_from_nothing, revision)
+
+
 def new_revision(database_url: str, message: str) -> str:
     """Write the revision that would bring this database to the models; returns its path. For developers."""
     number = f"{len(revisions(_scripts())) + 1:04d}"
@@ -127,6 +140,23 @@ def _upgrade(connection: Connection, revision: str) -> Outcome:
     if outcome.status.verdict in UNSOUND:
         raise SchemaNotTrueError(outcome.status)
     return outcome
+
+
+def _plan(connection: Connection, revision: str) -> Planned:
+    status = read(connection, _scripts())
+    if status.verdict in UNSOUND:
+        raise SchemaNotTrueError(status)
+    try:
+        return plan_from(connection, _config(), revision, status)
+    except PlanError as error:
+        raise MigrationError(str(error)) from None
+
+
+def _plan_from_nothing(revision: str) -> Planned:
+    try:
+        return plan_from_nothing(_config(), revision, _nothing_yet())
+    except PlanError as error:
+        raise MigrationError(str(error)) from None
 
 
 def _downgrade(connection: Connection, revision: str) -> Outcome:

@@ -21,9 +21,13 @@ from sqlalchemy.pool import NullPool
 # "dashtam" in ASCII, read as a number: any number will do, as long as every node takes the same one.
 ADVISORY_LOCK = int.from_bytes(b"dashtam", "big")
 
+LOOKING = "dashtam looking"
+"""How PostgreSQL's list of connections tells one that only looks."""
+
 _POLL_SECONDS = 0.1
 _CONNECT_SECONDS = 5
 _DDL_LOCK_TIMEOUT = "10s"
+_LOOKING_LOCK_TIMEOUT = "1s"
 
 Waiting = Callable[[], None]
 
@@ -63,10 +67,10 @@ def _engine(url: str, *, create: bool = True) -> AsyncEngine:
     if make_url(url).get_backend_name() == "sqlite":
         return _sqlite_engine(url, create=create)
     server_settings = {
-        "application_name": "dashtam migrate",
+        "application_name": "dashtam migrate" if create else LOOKING,
         "timezone": "UTC",
         # A table that a forgotten transaction holds is named after this, not waited for.
-        "lock_timeout": _DDL_LOCK_TIMEOUT,
+        "lock_timeout": _DDL_LOCK_TIMEOUT if create else _LOOKING_LOCK_TIMEOUT,
         "statement_timeout": "0",
     }
     arguments = {"server_settings": server_settings, "timeout": _CONNECT_SECONDS}

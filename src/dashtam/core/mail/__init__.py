@@ -36,6 +36,7 @@ __all__ = [
     "Transport",
     "Waiting",
     "backlog",
+    "smtp_transport",
     "transport_for",
 ]
 
@@ -43,8 +44,13 @@ __all__ = [
 def transport_for(settings: Settings) -> Transport:
     """The transport that MAIL_TRANSPORT names."""
     if settings.mail_transport == "smtp":
-        url, host = settings.smtp_url.get_secret_value(), public_host(settings.public_url)
-        return SmtpTransport(url, host=host, plaintext=settings.smtp_plaintext)
+        return smtp_transport(settings)
     if settings.mail_transport == "mailbox":
         return MaildirTransport(settings.mailbox_dir)
     return MemoryTransport()
+
+
+def smtp_transport(settings: Settings) -> SmtpTransport:
+    """The one to the server of SMTP_URL."""
+    url, host = settings.smtp_url.get_secret_value(), public_host(settings.public_url)
+    return SmtpTransport(url, host=host, plaintext=settings.smtp_plaintext)

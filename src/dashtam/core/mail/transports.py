@@ -8,6 +8,8 @@ What each raises, and nothing else:
 - `MaildirTransport` (in `maildir`): MailDeferredError when the folder cannot be written to.
 - `MemoryTransport`: nothing.
 
+`SmtpTransport.try_out` goes as far as one can without a message, and raises the same.
+
 Their texts go into the outbox and the log: they never hold anything of the message.
 """
 
@@ -159,14 +161,29 @@ class SmtpTransport:
         finally:
             client.close()
 
-    def _client(self) -> SMTP:
+    async def try_out(self, seconds: float) -> str:
+        """Connect, upgrade and log in as for a mail, and leave; what the connection is like, for people."""
+        client = self._client(seconds)
+        try:
+            await client.connect()
+            await client.noop()
+            tls = client.get_transport_info("ssl_object")
+            await _part(client)
+        except (SMTPException, OSError) as error:
+            raise _translated(error) from None
+        finally:
+            client.close()
+        login = "its login was taken" if self._username else "it asks for no login"
+        return f"{self._server}:{self._port} answers with {tls.version() if tls else 'no TLS'}, and {login}"
+
+    def _client(self, seconds: float = _COMMAND_SECONDS) -> SMTP:
         return SMTP(
             hostname=self._server,
             port=self._port,
             username=self._username,
             password=self._password,
             local_hostname=self._host,
-            timeout=_COMMAND_SECONDS,
+            timeout=seconds,
             use_tls=self._use_tls,
             start_tls=self._start_tls,
             tls_context=self._tls if self._use_tls or self._start_tls else None,

@@ -1,0 +1,1 @@
+"""Checks from inside: one file an area, each with its `CHECKS`."""

@@ -1,0 +1,1 @@
+"""Checks from outside: one file an area, each with its `CHECKS`."""
