@@ -185,7 +185,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_a_package_counts_by_who_needs_it(project: Config) -> None:
-    found = packages(project, imported=["imported-one", "psycopg"], drivers=["asyncpg"])
+    found = packages(project, imported=["imported-one", "psycopg", "coverage"], drivers=["asyncpg"])
     roles = {name: each["role"] for name, each in found.items()}
     expected = {
         "needed-one": Role.APPLICATION,
