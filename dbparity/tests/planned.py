@@ -132,14 +132,17 @@ def seen(connection: Connection) -> Seen:
     )
 
 
+_USED = {"AccessShareLock", "RowExclusiveLock"}
+"""What taking a number takes on its sequence, by the minor version of the server. It keeps nobody from it."""
+
+
 def locks_of(
     connection: Connection, pid: int, names: dict[int, str], *, granted: bool = True
 ) -> dict[str, Lock]:
     """The strongest lock of a backend on each of these tables."""
     found: dict[str, Lock] = {}
     for oid, mode in connection.execute(_LOCKS, {"pid": pid, "granted": granted}):
-        # Taking a number from a sequence keeps nobody from it.
-        if oid in names and not (names[oid] == "counter" and mode == "RowExclusiveLock"):
+        if oid in names and not (names[oid] == "counter" and mode in _USED):
             found[names[oid]] = max(_MODES[mode], found.get(names[oid], Lock.ACCESS_SHARE))
     return found
 

@@ -232,14 +232,13 @@ def test_a_linter_s_version_changes_nothing_and_a_driver_s_does(
     (tmp_path / "file.db").touch()
     url = f"sqlite+aiosqlite:///{tmp_path}/file.db"
     taken(tmp_path / "a.json", tmp_path, url)
-    for name in ("ruff", "aiosqlite", "slow", "quick", "pytest-randomly", "coverage"):
+    for name in ("ruff", "aiosqlite", "slow", "quick", "pytest-randomly"):
         installed(tmp_path / "newer", name, "99")
     monkeypatch.syspath_prepend(tmp_path / "newer")
     code, found = compared(capsys, tmp_path / "a.json", "--root", tmp_path, "--url", url)
     assert code == 1
     assert {name: (b, effect) for name, (_, b, effect) in found.items()} == {
         "packages/aiosqlite": ("99", RESULTS),
-        "packages/coverage": ("99", TIMING),
         "packages/pytest-randomly": ("99", RESULTS),
         "packages/quick": ("99", RESULTS),
         "packages/ruff": ("99", NONE),

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OWNER = """
-import signal
+import signal, time
 from dbparity.testing.postgres import PrivateCluster
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 cluster = PrivateCluster().start()
 print(cluster.root, cluster.port, flush=True)
-signal.pause()
+while True:  # a signal that comes just before signal.pause() would be waited for again
+    time.sleep(0.05)
 """
 
 

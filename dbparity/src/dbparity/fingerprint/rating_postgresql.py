@@ -100,6 +100,12 @@ STATEMENTS = (
         _BEHAVIOUR,
     ),
     Row(
+        "composite_type_mismatch output_plugin_libraries",
+        RESULTS,
+        "What it does not allow is refused with an error.",
+        _BEHAVIOUR,
+    ),
+    Row(
         "bytea_output xmlbinary xmloption",
         RESULTS,
         "It decides the text form in which such values are sent.",
