@@ -6,7 +6,4 @@ if [ -n "${CI_TESTS:-}" ]; then
   # shellcheck disable=SC2086  # words for pytest
   exec pytest $CI_TESTS
 fi
-outcome=0
-pytest dbparity/tests -n auto --maxprocesses=8 --dist=worksteal || outcome=$?
-pytest tests -n auto --maxprocesses=8 --dist=worksteal || outcome=$?
-exit "$outcome"
+exec python scripts/suite.py plain -n auto --maxprocesses=8 --dist=worksteal

@@ -3,7 +3,6 @@
 import os
 import secrets
 import shlex
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -13,19 +12,14 @@ from typing import Self
 
 import httpx2
 
+from tests.cli.running import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = shlex.split(os.environ.get("COMPOSE", "docker compose"))
 SECONDS = 300
 _POLL_SECONDS = 0.5
 
 Ended = subprocess.CompletedProcess[str]
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Compose:

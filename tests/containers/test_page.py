@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.composing import free_port
+from tests.cli.running import free_port
 from tests.docs.shell import Shell, commands, tree
 
 PAGE = "docs/containers.md"

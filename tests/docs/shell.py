@@ -36,6 +36,8 @@ class Shell:
         self, folder: Path, environment: Mapping[str, str] | None = None, *, account: Account | None = None
     ) -> None:
         self.folder = folder
+        self._exported, self._runs = folder / ".exported", 0
+        self._exported.unlink(missing_ok=True)  # by an earlier terminal in this folder
         self._user = (account.uid, account.gid) if account and account.switch else (None, None)
         # No setting of whoever runs the tests, and our commands first.
         kept = {key: value for key, value in os.environ.items() if not _is_setting(key)}
@@ -61,8 +63,9 @@ class Shell:
         for word, other in (replace or {}).items():
             assert word in script, f"{word!r} is not in these commands"
             script = script.replace(word, other)
-        state, log = self.folder / ".exported", self.folder / f".said{len(self._groups)}"
-        whole = f"if [ -f {state} ]; then . {state}; fi\n{script}\ndeclare -px > {state}\n"
+        self._runs += 1
+        log = self.folder / f".said{self._runs}"
+        whole = f"if [ -f {self._exported} ]; then . {self._exported}; fi\n{script}\ndeclare -px > {self._exported}\n"
         with log.open("w+", encoding="utf-8") as said:  # a pipe would stay open with what it leaves running
             process = subprocess.Popen(
                 ["bash", "-euo", "pipefail", "-c", whole],
@@ -70,12 +73,20 @@ class Shell:
                 stderr=subprocess.STDOUT, start_new_session=True,
                 user=self._user[0], group=self._user[1],
             )  # fmt: skip
-            self._groups.append(process.pid)
-            code = process.wait(seconds)
+            try:
+                code = process.wait(seconds)
+            finally:
+                self._remember(process.pid)
             said.seek(0)
             text = said.read()
         assert code == 0, f"ended with {code}\n{text}"
         return text
+
+    def _remember(self, group: int) -> None:
+        """Note what the run has left running. A group without a process is nobody's: its number is given away anew."""
+        with suppress(ProcessLookupError):
+            os.killpg(group, 0)
+            self._groups.append(group)
 
 
 def play(script: str, folder: Path, *, replace: Mapping[str, str] | None = None) -> str:

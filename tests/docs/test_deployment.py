@@ -17,11 +17,12 @@ from dashtam.core.tables import Table
 from dashtam.doctor.inside.database import END_OF_LIFE
 from dbparity.testing.installed import Account, find_binaries, reachable_tempdir
 from dbparity.testing.postgres import PrivateCluster
+from tests.cli.running import free_port
 from tests.core.mail_rig import certificate
-from tests.docs.machines import adapted, free_port, mail_server, name_service, nginx, pgbouncer, until_ready
 from tests.docs.reading import ROOT, rows
 from tests.docs.shell import Shell, commands
 from tests.docs.test_commands import faults
+from tests.machines import adapted, mail_server, name_service, nginx, pgbouncer, until_ready
 
 PAGE = "docs/deployment.md"
 SQLITE = "## One node on SQLite"
@@ -210,7 +211,8 @@ def test_a_standby_takes_over(site: Site, server: PrivateCluster) -> None:
     replication = server.url("", driver="")
     with Shell(folder, {"REPLICATION": replication, "PATH": with_postgres()}, account=account) as shell:
         try:
-            shell.run(make, replace={"5433": str(port)})
+            # Where its sockets go by default only the account postgres may write.
+            shell.run(make, replace={"-p 5433": f"-p {port} -k {folder}"})
             shell.run(promote)
             url = server.url("dashtam", driver="").replace(f":{server.port}/", f":{port}/")
             status = f"DATABASE_URL_FILE= DATABASE_URL={url} dashtam migrate status"

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ import pytest
 from dashtam.cli.mail import State
 from dashtam.doctor import LOCAL, REMOTE
 from dashtam.settings import load
+from tests.cli.running import free_port
 from tests.core.mail_rig import Misbehaving, rigged
 from tests.docs.reading import ROOT, codes, rows
 from tests.docs.shell import Shell, commands
@@ -23,11 +23,6 @@ PAGE = "docs/troubleshooting.md"
 TEXT = (ROOT / PAGE).read_text("utf-8")
 SECRET = "Zk3vQx8pLw2nRt6yBs9dHf4gJm7cXa5eUo1i-trouble"
 PORT = "8000"
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
 
 
 def serving(folder: Path, port: str) -> Shell:
@@ -41,7 +36,7 @@ def serving(folder: Path, port: str) -> Shell:
 
 @pytest.fixture(scope="module")
 def port() -> str:
-    return free_port()
+    return str(free_port())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +65,7 @@ def test_a_start_that_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_server_without_tables(tmp_path: Path, port: str) -> None:
-    own, database = free_port(), tmp_path / "var" / "dashtam.db"
+    own, database = str(free_port()), tmp_path / "var" / "dashtam.db"
     database.parent.mkdir(mode=0o700)
     database.touch(0o600)
     with serving(tmp_path, own) as shell:

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from dashtam.journey import STEPS
 from dashtam.settings import Settings
+from tests.cli.running import free_port
 from tests.docs.reading import ROOT, blocks
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -57,12 +57,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def timeless(text: str) -> list[str]:

@@ -114,7 +114,7 @@ def test_every_python_is_tested_with_every_postgresql() -> None:
 
 @pytest.mark.parametrize("installer", ["scripts/postgresql.sh", "docker/Dockerfile", ".ci/run"])
 def test_what_tests_demand_in_ci_is_installed_there(installer: str) -> None:
-    demanded = set(re.findall(r'installed\("(\w+)"\)', (ROOT / "tests/docs/machines.py").read_text("utf-8")))
+    demanded = set(re.findall(r'installed\("(\w+)"\)', (ROOT / "tests/machines.py").read_text("utf-8")))
     assert demanded >= {"nginx", "pgbouncer"}
     text = (ROOT / installer).read_text("utf-8")
     assert [program for program in demanded if program not in text] == []

@@ -1,4 +1,4 @@
-"""Programs of the system that the pages speak of, run for real: nginx, PgBouncer, a mail server."""
+"""Programs of the system that stand around a deployment, run for real: nginx, PgBouncer, a mail server."""
 
 import os
 import shutil
@@ -16,15 +16,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
 from dbparity.testing.installed import Account
+from tests.cli.running import free_port
 
 READY_SECONDS = 30
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def installed(program: str) -> str:
