@@ -16,7 +16,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from dashtam import addresses, secret_files
+from dashtam import secret_files, urls
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -187,12 +187,12 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database_url(cls, url: str) -> str:
-        return addresses.database_url(url) if url else url
+        return urls.database_url(url) if url else url
 
     @field_validator("public_url")
     @classmethod
     def _public_url(cls, url: str) -> str:
-        return addresses.public_url(url)
+        return urls.public_url(url)
 
     @field_validator("api_v1_prefix")
     @classmethod
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
 
     def _faults_anywhere(self) -> list[tuple[str, str]]:
         faults = []
-        if self.mail_transport == "smtp" and not addresses.is_smtp(self.smtp_url.get_secret_value()):
+        if self.mail_transport == "smtp" and not urls.is_smtp(self.smtp_url.get_secret_value()):
             faults.append(
                 ("SMTP_URL", "must be smtp://host:port or smtps://host:port when MAIL_TRANSPORT=smtp")
             )

@@ -1,4 +1,4 @@
-"""The addresses among the settings: what the service, its libraries and its mail can all make something of."""
+"""The URLs among the settings: what the service, its libraries and its mail can all make something of."""
 
 import re
 from urllib.parse import urlsplit
